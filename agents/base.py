@@ -1,0 +1,141 @@
+"""What all agents share: identity, signs of life, a loop woken by the bus, patience, an orderly end.
+
+An agent outlives Redis and PostgreSQL: errors of a tick are waited out with a bounded back-off. On SIGTERM or
+SIGINT it finishes its tick, hands back what it holds, says that it has stopped and exits with 0.
+"""
+
+import os
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from random import random
+from typing import ClassVar
+
+import structlog
+
+from agents.backoff import delay_s
+from agents.heartbeat import Heartbeat, Registry
+from backend.domain.events import Topic
+from backend.domain.ids import AgentId
+from backend.domain.work import AgentBeat
+from backend.messaging.bus import Bus
+from backend.messaging.subscription import Subscription
+
+SLICE_S = 0.1  # a signal is acted on within this time, since handlers must not touch locks
+
+log = structlog.get_logger(__name__)
+
+
+class Pace(Enum):
+    """Whether there is more to do at once."""
+
+    AGAIN = "again"
+    REST = "rest"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who an agent is: a new id at every start, and the name that its operator knows it by."""
+
+    agent_id: AgentId
+    name: str
+    host: str
+    pid: int
+
+    @staticmethod
+    def of_this_process(agent_id: AgentId, name: str) -> "Identity":
+        """Identity of the agent that runs in this process."""
+        return Identity(agent_id, name, socket.gethostname(), os.getpid())
+
+
+class Agent:
+    """A name, channels and a `tick`; everything else is here."""
+
+    name: ClassVar[str]
+    channels: ClassVar[tuple[Topic, ...]] = ()
+    period_s: ClassVar[float] = 1.0  # a tick at least so often, since events may be lost
+
+    def __init__(self, identity: Identity, registry: Registry, bus: Bus) -> None:
+        self.identity = identity
+        self._registry = registry
+        self._bus = bus
+        self._draining = False
+
+    def tick(self, now: datetime) -> Pace:
+        """Do what is due; errors are waited out and the tick is repeated."""
+        raise NotImplementedError
+
+    def opened(self) -> None:
+        """Called once, before the first beat."""
+
+    def registered(self) -> None:
+        """Called once, in the heartbeat's thread, when the first beat has been recorded."""
+        log.info("agent.registered", agent_id=str(self.identity.agent_id))
+
+    def drained(self) -> None:
+        """Called once, after the last tick: finish or hand back what is held."""
+
+    def beat(self) -> AgentBeat:
+        """The sign of life; agents that serve nodes add where."""
+        who = self.identity
+        return AgentBeat(who.agent_id, self.name, who.name, who.host, who.pid)
+
+    def drain(self) -> None:
+        """Ask for an orderly end; safe to call from a signal handler and from any thread."""
+        self._draining = True
+
+    def run(self) -> int:
+        """Work until asked to end; the process's exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: self.drain())
+        structlog.contextvars.bind_contextvars(agent=self.name, agent_name=self.identity.name)
+        self.opened()
+        heartbeat = Heartbeat(self._registry, self)
+        heartbeat.start()
+        log.info("agent.started", agent_id=str(self.identity.agent_id), pid=self.identity.pid)
+        subscription = self._bus.subscribe(self.channels)
+        try:
+            self._work(subscription)
+        finally:
+            subscription.close()
+            self.drained()
+            heartbeat.stop()
+            self._say_stopped()
+        return 0
+
+    def _work(self, subscription: Subscription) -> None:
+        failures = 0
+        while not self._draining:
+            try:
+                pace = self.tick(datetime.now(UTC))
+            except Exception as error:  # of any layer below; the loop is what outlives them
+                failures += 1
+                wait_s = delay_s(failures, random())
+                log.warning("agent.tick_failed", error=repr(error), failures=failures, retry_s=round(wait_s, 3))
+                self._sleep(wait_s)
+                continue
+            failures = 0
+            if pace is Pace.REST:
+                self._rest(subscription)
+
+    def _rest(self, subscription: Subscription) -> None:
+        """Until an event arrives or the period is over."""
+        deadline = time.monotonic() + self.period_s
+        while not self._draining and (left_s := deadline - time.monotonic()) > 0:
+            if subscription.wait(min(left_s, SLICE_S)):
+                return
+
+    def _sleep(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self._draining and (left_s := deadline - time.monotonic()) > 0:
+            time.sleep(min(left_s, SLICE_S))
+
+    def _say_stopped(self) -> None:
+        try:
+            self._registry.stopped(self.identity.agent_id)
+        except Exception as error:  # then the others notice by the missing beats
+            log.warning("agent.stop_not_recorded", error=repr(error))
+        log.info("agent.stopped", agent_id=str(self.identity.agent_id))

@@ -1,0 +1,71 @@
+"""Results and failures on their way to the coordinator, sent in small groups."""
+
+import time
+from collections.abc import Callable
+from time import monotonic
+
+import structlog
+
+from agents.backoff import delay_s
+from agents.inference.claims import ClaimKeeper
+from agents.work_port import WorkPort
+from backend.domain.ids import ItemId
+from backend.domain.work import ERROR_CHARS_MAX, ClaimedItem, ItemFailure, ItemResult
+
+COMMIT_ITEMS_MAX = 50
+COMMIT_EVERY_S = 0.25
+ATTEMPTS_MAX = 4  # about a second in all: a claim lapses after CLAIM_S, and the item then runs elsewhere
+
+log = structlog.get_logger(__name__)
+
+
+class Outcomes:
+    """Collects what became of items; used by one thread, for one unit at a time."""
+
+    def __init__(self, port: WorkPort, claims: ClaimKeeper) -> None:
+        self._port = port
+        self._claims = claims
+        self._results: list[ItemResult] = []
+        self._failures: list[ItemFailure] = []
+        self._sent_at = monotonic()
+        self.committed = 0
+        self.failed = 0
+
+    def done(self, result: ItemResult) -> None:
+        """An item that ran; sent now if the group is full or old."""
+        self._results.append(result)
+        self._send_if_due()
+
+    def failed_with(self, item: ClaimedItem, error: Exception) -> None:
+        """An item that did not run."""
+        self._failures.append(ItemFailure(item.item_id, item.fence, str(error)[:ERROR_CHARS_MAX]))
+        self._send_if_due()
+
+    def send(self) -> None:
+        """Send what is left; raises what the port raised last when it stays away."""
+        results = [result for result in self._results if self._claims.holds(result.item_id)]
+        failures = [failure for failure in self._failures if self._claims.holds(failure.item_id)]
+        self._results, self._failures = [], []
+        self._sent_at = monotonic()
+        if results:
+            self.committed += len(_insist(lambda: self._port.commit(results)))
+            self._claims.let_go(result.item_id for result in results)
+        if failures:
+            self.failed += len(_insist(lambda: self._port.fail(failures)))
+            self._claims.let_go(failure.item_id for failure in failures)
+
+    def _send_if_due(self) -> None:
+        count = len(self._results) + len(self._failures)
+        if count >= COMMIT_ITEMS_MAX or monotonic() - self._sent_at >= COMMIT_EVERY_S:
+            self.send()
+
+
+def _insist(call: Callable[[], set[ItemId]]) -> set[ItemId]:
+    """The answer of `call`, tried a few times; repeating it is safe, since fences make it idempotent."""
+    for attempt in range(1, ATTEMPTS_MAX):
+        try:
+            return call()
+        except Exception as error:  # of any layer below
+            log.warning("work.not_sent", attempt=attempt, error=repr(error))
+            time.sleep(delay_s(attempt, 0.0))
+    return call()

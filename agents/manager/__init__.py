@@ -1,0 +1,1 @@
+"""The manager: makes the fleet that runs equal to the fleet that is wanted."""

@@ -1,0 +1,105 @@
+"""Model files on the node's disk, fetched by checksum; processes may share one folder."""
+
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+import structlog
+
+from agents.engines.base import ModelUnusable
+from backend.domain.errors import ChecksumMismatch
+from backend.domain.work import ModelRef
+
+MODEL_BYTES_MAX = 4 << 30
+CACHE_BYTES_MAX = 20 << 30
+STALE_S = 3600.0  # a partial file so old was left behind by a process that died
+
+log = structlog.get_logger(__name__)
+
+
+class ObjectSource(Protocol):
+    """Where model files come from."""
+
+    def get_file(self, key: str, path: Path) -> None:
+        """Write the object `key` to `path`; raises FileNotFoundError when there is none."""
+        ...
+
+
+class ModelCache:
+    """A folder of files named by their sha256. A file appears under its name only complete and verified."""
+
+    def __init__(self, folder: Path, objects: ObjectSource) -> None:
+        self._folder = folder
+        self._objects = objects
+        folder.mkdir(parents=True, exist_ok=True)
+        self._remove_stale()
+
+    def path_of(self, model: ModelRef) -> Path:
+        """The verified file of `model`, fetched if it is not here.
+
+        Raises ChecksumMismatch when the store's file is not the registered one, ModelUnusable when it has
+        none or one above MODEL_BYTES_MAX. The sum is computed at every call: a disk may change a file.
+        """
+        path = self._folder / f"{model.checksum}.onnx"
+        try:
+            if _sha256(path) == model.checksum:
+                os.utime(path)
+                return path
+            log.warning("model.cached_file_damaged", model_id=str(model.model_id), checksum=model.checksum)
+            path.unlink(missing_ok=True)
+        except FileNotFoundError:
+            pass
+        self._fetch(model, path)
+        self._make_room(keep=path)
+        return path
+
+    def _fetch(self, model: ModelRef, path: Path) -> None:
+        partial = self._folder / f"{uuid4().hex}.partial"
+        try:
+            self._objects.get_file(model.uri, partial)
+            size = partial.stat().st_size
+            if size > MODEL_BYTES_MAX:
+                raise ModelUnusable(f"file of {size} bytes", accepted=f"at most {MODEL_BYTES_MAX} bytes")
+            found = _sha256(partial)
+            if found != model.checksum:
+                log.error("model.refused", model_id=str(model.model_id), expected=model.checksum, found=found)
+                raise ChecksumMismatch(model.checksum, found)
+            partial.replace(path)
+        except FileNotFoundError as error:
+            raise ModelUnusable(f"no file {model.uri} in the object store") from error
+        finally:
+            partial.unlink(missing_ok=True)
+        log.info("model.fetched", model_id=str(model.model_id), checksum=model.checksum, bytes=size)
+
+    def _make_room(self, keep: Path) -> None:
+        """Remove the files used longest ago until the folder is within CACHE_BYTES_MAX."""
+        files = []
+        for path in self._folder.glob("*.onnx"):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue
+            files.append((status.st_mtime, status.st_size, path))
+        total = sum(size for _, size, _ in files)
+        for _, size, path in sorted(files):
+            if total <= CACHE_BYTES_MAX:
+                return
+            if path != keep:
+                path.unlink(missing_ok=True)
+                total -= size
+
+    def _remove_stale(self) -> None:
+        for path in self._folder.glob("*.partial"):
+            try:
+                if time.time() - path.stat().st_mtime > STALE_S:
+                    path.unlink(missing_ok=True)
+            except FileNotFoundError:
+                continue
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

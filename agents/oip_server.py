@@ -1,0 +1,98 @@
+"""The node's Open Inference Protocol server: its socket, its thread and its event loop."""
+
+import asyncio
+import math
+import secrets
+import socket
+from threading import Event, Thread
+
+import structlog
+import uvicorn
+import uvloop
+
+from agents.inference.admission import IN_FLIGHT_MAX, THREADS_MAX, Admission
+from agents.inference.catalogue import Catalogue
+from agents.inference.models import LoadedModels
+from agents.inference.oip_app import OipApp
+
+HOST = "127.0.0.1"
+BACKLOG = 512
+KEEP_ALIVE_S = 5  # longer than the gateway keeps an idle connection, so that it never uses one we just closed
+START_S = 2
+GRACE_S = 4.0
+TOKEN_BYTES = 32
+
+log = structlog.get_logger(__name__)
+
+
+class OipServer:
+    """Serves models at `endpoint` to whoever shows `token`, which is new at every start."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        models: LoadedModels,
+        *,
+        port: int = 0,
+        in_flight_max: int = IN_FLIGHT_MAX,
+        threads: int = THREADS_MAX,
+    ) -> None:
+        self.token = secrets.token_urlsafe(TOKEN_BYTES)
+        self._catalogue = catalogue
+        self._models = models
+        self._socket = socket.create_server((HOST, port), backlog=BACKLOG)
+        # Kept, since a last beat may ask for it when the socket is closed. Connections queue until it is up.
+        self.endpoint = f"http://{HOST}:{self._socket.getsockname()[1]}"
+        self._server: uvicorn.Server | None = None
+        self._limits = in_flight_max, threads
+        self._app: OipApp | None = None
+        self._up = Event()
+        self._thread = Thread(target=self._serve, name="oip", daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve; returns at once."""
+        self._thread.start()
+
+    def wait_up(self, timeout_s: float) -> bool:
+        """Whether requests are being answered, waiting up to `timeout_s` for it."""
+        return self._up.wait(timeout_s)
+
+    def drain(self) -> None:
+        """Refuse new requests from now on; those in flight go on."""
+        if self._app is not None:
+            self._app.admission.draining = True
+
+    def stop(self, grace_s: float = GRACE_S) -> None:
+        """Let requests in flight end, for `grace_s` at most, and close."""
+        if self._thread.ident is not None and self._up.wait(START_S):
+            self.drain()
+            if self._server is not None:
+                self._server.config.timeout_graceful_shutdown = math.ceil(grace_s)
+                self._server.should_exit = True
+            self._thread.join(grace_s + 1)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._main())
+
+    async def _main(self) -> None:
+        admission = Admission(*self._limits)
+        app = self._app = OipApp(self.token, self._catalogue, self._models, admission)
+        config = uvicorn.Config(
+            app.asgi,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+        )
+        self._server = uvicorn.Server(config)
+        self._up.set()
+        log.info("oip.up", endpoint=self.endpoint)
+        try:
+            await self._server.serve(sockets=[self._socket])
+        finally:
+            app.admission.close()

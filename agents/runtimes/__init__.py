@@ -1,0 +1,1 @@
+"""Where agents run. A runtime starts, finds and stops them; it decides nothing."""

@@ -1,0 +1,85 @@
+"""What a child process gets to know: its labels, its settings, and nothing that its kind has no use for."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agents.runtimes.base import Member
+from backend.domain.fleet import AgentKind
+
+FLEET = "SWARMEX_FLEET"
+FLEET_NAME = "SWARMEX_FLEET_NAME"
+FLEET_MEMBER = "SWARMEX_FLEET_MEMBER"
+
+# Of the manager's own environment: what Python, the C library, TLS and object stores need.
+PASSED_PREFIXES = ("AWS_", "COVERAGE_", "COV_CORE_", "LC_", "MKL_", "OMP_", "OPENBLAS_", "ORT_", "PYTHON")
+PASSED = {
+    "HOME",
+    "LANG",
+    "LANGUAGE",
+    "LD_LIBRARY_PATH",
+    "LOGNAME",
+    "PATH",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    "VIRTUAL_ENV",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the members of one fleet share."""
+
+    fleet: str  # tells fleets on one machine apart
+    folder: Path
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    node_database_url: Callable[[], str]  # asked for when the first node starts; raises SwarmexError
+    objects_url: str
+    model_cache: Path
+    bus_namespace: str
+    log_level: str
+
+
+def environment_of(member: Member, deployment: Deployment, own: Mapping[str, str]) -> dict[str, str]:
+    """Environment of `member`; `own` is the manager's. An inference agent never learns the owner's URL."""
+    passed = {name: value for name, value in own.items() if name in PASSED or name.startswith(PASSED_PREFIXES)}
+    shared = {
+        FLEET: deployment.fleet,
+        FLEET_NAME: member.name,
+        FLEET_MEMBER: to_label(member),
+        "SWARMEX_AGENT_NAME": member.label,
+        "SWARMEX_REDIS_URL": deployment.redis_url,
+        "SWARMEX_OBJECTS_URL": deployment.objects_url,
+        "SWARMEX_MODEL_CACHE": str(deployment.model_cache),
+        "SWARMEX_BUS_NAMESPACE": deployment.bus_namespace,
+        "SWARMEX_LOG_LEVEL": deployment.log_level,
+    }
+    if member.kind == AgentKind.INFERENCE:
+        return passed | shared | {"SWARMEX_NODE_DATABASE_URL": deployment.node_database_url()}
+    settings = {name: value for name, value in own.items() if name.startswith("SWARMEX_")}
+    return (
+        passed
+        | settings
+        | shared
+        | {"SWARMEX_DATABASE_URL": deployment.database_url, "SWARMEX_DATA_FOLDER": str(deployment.folder)}
+    )
+
+
+def to_label(member: Member) -> str:
+    """A member as the text of one label."""
+    return json.dumps([member.name, member.number, member.kind, list(member.arguments)])
+
+
+def from_label(label: str) -> Member | None:
+    """The inverse of `to_label`; None for what is not one of ours."""
+    try:
+        name, number, kind, arguments = json.loads(label)
+        return Member(str(name), int(number), AgentKind(kind), tuple(map(str, arguments)))
+    except (ValueError, TypeError):
+        return None

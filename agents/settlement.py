@@ -1,0 +1,66 @@
+"""The settlement agent: pays for finished work, sends units on their way, and returns what got lost."""
+
+import time
+from datetime import datetime
+from random import random
+from typing import ClassVar
+
+from agents.base import Identity, Pace
+from agents.chores import Chore, run_due
+from agents.direct import DirectAgent
+from backend.bootstrap import Swarmex
+from backend.domain.events import Topic
+from backend.messaging.dispatcher import Dispatcher
+from backend.services import allocation, relay, sessions, settlement, sweeper
+
+SWEEP_EVERY_S = 0.5
+WINDOWS_EVERY_S = 0.5
+
+
+class SettlementAgent(DirectAgent):
+    """Each duty in transactions of its own; replicas share the work row by row."""
+
+    name: ClassVar[str] = "settlement"
+    channels: ClassVar[tuple[Topic, ...]] = (
+        Topic.ORDERS_CLEARED,
+        Topic.UNITS_READY,
+        Topic.WORK_COMMITTED,
+        Topic.LEASES_ENDED,
+        Topic.ORDERS_CLOSED,
+    )
+    period_s: ClassVar[float] = 0.5
+
+    def __init__(self, identity: Identity, app: Swarmex) -> None:
+        super().__init__(identity, app)
+        self._dispatcher = Dispatcher(app.redis_url)
+        self._chores = (
+            Chore("relay", self._relay),
+            Chore("settle", self._settle),
+            Chore("dispatch", self._dispatch),
+            Chore("windows", self._settle_windows, WINDOWS_EVERY_S),
+            Chore("sweep", self._sweep, SWEEP_EVERY_S),
+        )
+
+    def tick(self, now: datetime) -> Pace:
+        more = run_due(self._chores, now, time.monotonic(), random())
+        return Pace.AGAIN if more else Pace.REST
+
+    def _relay(self, now: datetime) -> bool:
+        return relay.relay(self.uow(), now, self._dispatcher.send) > 0
+
+    def _settle(self, now: datetime) -> bool:
+        return settlement.settle_finished(self.uow(), now) > 0
+
+    def _dispatch(self, now: datetime) -> bool:
+        return allocation.dispatch_more(self.uow(), now) > 0
+
+    def _settle_windows(self, now: datetime) -> bool:
+        sessions.settle_windows(self.uow(), now)
+        return False
+
+    def _sweep(self, now: datetime) -> bool:
+        sweeper.sweep(self.uow(), now)
+        return False
+
+    def drained(self) -> None:
+        self._dispatcher.close()

@@ -1,0 +1,1 @@
+"""The HTTP face of the market: thin routes, wire schemas and the error table; every rule lives in the services."""

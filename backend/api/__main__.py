@@ -1,0 +1,47 @@
+"""`python -m backend.api`: serves the API until SIGTERM or SIGINT, finishes what runs, exits 0."""
+
+import signal
+import sys
+
+import structlog
+
+from backend import bootstrap
+from backend.api.app import create_app
+from backend.api.member import Member
+from backend.api.server import Server, bind
+
+log = structlog.get_logger("swarmex.api")
+
+
+def main() -> int:
+    """Serve; the process's exit code."""
+    settings = bootstrap.settings()
+    bootstrap.configure_logging(settings.log_level)
+    try:
+        bound = bind(settings.api_host, settings.api_port)
+    except OSError as error:
+        log.error(
+            "address_taken", host=settings.api_host, port=settings.api_port, error=str(error), set="SWARMEX_API_PORT"
+        )
+        return 1
+    market = bootstrap.connect(settings)
+    server = Server(create_app(market), bound, market.folder)
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    # Uvicorn raises the signal that ended it once more: with handlers of our own that is no death by signal.
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, end)
+    member = Member(market, settings.agent_name or "api", server.url, end)
+    member.start()
+    try:
+        server.serve_until_told()
+    finally:
+        member.stop()
+        market.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""Puts the API together: routes, gateway, errors, limits and documentation around one wired market."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from anyio.to_thread import current_default_thread_limiter
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from backend.api import docs, errors
+from backend.api.access_log import AccessLog
+from backend.api.body_limit import BodyLimit
+from backend.api.limits import THREADS_MAX
+from backend.api.rescue import Rescue
+from backend.api.routes import ROUTERS
+from backend.bootstrap import Swarmex
+from backend.gateway.gateway import Gateway
+from backend.gateway.protocol import protocol_routes
+
+API_VERSION = "1"
+
+
+def create_app(app: Swarmex) -> FastAPI:
+    """The ASGI application over `app`; its lifespan starts and ends the gateway, and must be run."""
+
+    @asynccontextmanager
+    async def lifespan(api: FastAPI) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = THREADS_MAX
+        async with Gateway.running(app) as gateway:
+            api.state.gateway = gateway
+            yield
+
+    api = FastAPIOffline(
+        title="Swarmex",
+        version=API_VERSION,
+        description=docs.DESCRIPTION,
+        lifespan=lifespan,
+        routes=protocol_routes(),  # first: the hot path is matched before anything else
+        responses=errors.RESPONSES,
+    )
+    api.state.swarmex = app
+    for router in ROUTERS:
+        api.include_router(router)
+    errors.install(api)
+    docs.install(api)
+    api.add_middleware(BodyLimit)
+    api.add_middleware(Rescue)
+    api.add_middleware(AccessLog)  # outermost: it logs whatever the others answered
+    return api

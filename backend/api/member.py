@@ -1,0 +1,57 @@
+"""The API server's sign of life: it is an agent of kind `api`, listed and drained like the others."""
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from backend.bootstrap import Swarmex, new_id, utc_now
+from backend.domain.fleet import AgentKind
+from backend.domain.ids import AgentId
+from backend.domain.work import BEAT_S, AgentBeat
+from backend.gateway.errors import code_of
+from backend.services import fleet
+
+log = structlog.get_logger(__name__)
+
+
+class Member:
+    """A thread that beats every BEAT_S; it outlives the coordinator's silence and asks to end when drained."""
+
+    def __init__(self, market: Swarmex, name: str, url: str, drain: Callable[[], None]) -> None:
+        self._market = market
+        self._beat = AgentBeat(
+            agent_id=AgentId(new_id()),
+            kind=AgentKind.API,
+            name=name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            endpoint=url,
+        )
+        self._drain = drain
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="member", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Say goodbye; a coordinator that does not answer will notice the silence."""
+        self._stopped.set()
+        self._thread.join(BEAT_S)
+        try:
+            fleet.stopped(self._market.uow(), utc_now(), self._beat.agent_id)
+        except Exception as error:
+            log.warning("goodbye_unheard", code=code_of(error))
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                if fleet.beat(self._market.uow(), utc_now(), self._beat).drain:
+                    self._drain()
+            except Exception as error:
+                log.warning("beat_unheard", code=code_of(error))
+            self._stopped.wait(BEAT_S)

@@ -1,0 +1,33 @@
+"""Nodes: registered, listed and drained by the providers who own them."""
+
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from backend.api.dependencies import Market, Now
+from backend.api.security import Provider, account_of
+from backend.api.wire.nodes import NewNode, Node
+from backend.domain.access import Role
+from backend.domain.ids import NodeId
+from backend.services import nodes
+
+router = APIRouter(prefix="/api/v1/nodes", tags=["nodes"])
+
+
+@router.post("", status_code=201)
+def register_node(body: NewNode, caller: Provider, market: Market, now: Now) -> Node:
+    """Bring a machine to the market; it sells once it has an offer and an agent."""
+    return Node.of(nodes.register_node(market.uow(), now, account_of(caller, body.account), body.spec()))
+
+
+@router.get("")
+def list_nodes(caller: Provider, market: Market, now: Now) -> list[Node]:
+    """The caller's machines; to admins, everybody's."""
+    account = None if caller.role is Role.ADMIN else caller.account_id
+    return [Node.of(node) for node in nodes.list_nodes(market.uow(), now, account)]
+
+
+@router.post("/{node_id}/drain")
+def drain_node(node_id: UUID, caller: Provider, market: Market, now: Now) -> Node:
+    """Let a machine finish its leases and take no new ones."""
+    return Node.of(nodes.drain_node(market.uow(), now, NodeId(node_id), caller))

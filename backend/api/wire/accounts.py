@@ -1,0 +1,100 @@
+"""Accounts, keys and deposits on the wire."""
+
+from datetime import datetime
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import Field
+
+from backend.api.wire.base import Amount, Answer, Credits, Id, Text, Wire
+from backend.domain.access import Role
+from backend.domain.money import format_credits
+from backend.services.accounts import AccountView, NewKey
+from backend.services.deposits import DepositView
+
+ROLES = [role.value for role in Role]
+
+
+class NewAccount(Wire):
+    """An account to open."""
+
+    name: Text = Field(examples=["acme"])
+
+
+class Account(Answer):
+    """An account's money: the wallet pays for work, earnings are what its nodes brought in."""
+
+    id: UUID
+    name: str
+    wallet: Amount
+    reserved: Amount
+    available: Amount
+    earnings: Amount
+    created_at: datetime
+
+    @classmethod
+    def of(cls, view: AccountView) -> Self:
+        """The wire form of an account."""
+        return cls(
+            id=view.id,
+            name=view.name,
+            wallet=format_credits(view.wallet_nano),
+            reserved=format_credits(view.reserved_nano),
+            available=format_credits(view.available_nano),
+            earnings=format_credits(view.earnings_nano),
+            created_at=view.created_at,
+        )
+
+
+class KeyRequest(Wire):
+    """A key to create: for the caller's own account, or, by an admin, for the account named."""
+
+    account: Id | None = None
+    role: Annotated[Text, Field(json_schema_extra={"enum": ROLES})] = "user"
+    label: Text | None = Field(default=None, examples=["notebook"])
+
+
+class CreatedKey(Answer):
+    """A new key; its secret is shown this once and kept nowhere."""
+
+    key_id: UUID
+    account: UUID
+    role: str
+    label: str
+    secret: str = Field(examples=["swx_…"])
+
+    @classmethod
+    def of(cls, key: NewKey) -> Self:
+        """The wire form of a key just made."""
+        return cls(key_id=key.key_id, account=key.account_id, role=key.role, label=key.label, secret=key.secret)
+
+
+class DepositRequest(Wire):
+    """Money that came in outside; `reference` is the payment's own id, so that it is credited once."""
+
+    account: Id
+    amount: Credits
+    reference: Text = Field(examples=["invoice-2031"])
+
+
+class Deposit(Answer):
+    """A deposit; `repeated` when its reference was credited before."""
+
+    transfer_id: UUID
+    account: UUID
+    amount: Amount
+    reference: str
+    available: Amount
+    repeated: bool
+
+    @classmethod
+    def of(cls, view: DepositView) -> Self:
+        """The wire form of a deposit."""
+        return cls(
+            transfer_id=view.transfer_id,
+            account=view.account_id,
+            reference=view.reference,
+            amount=format_credits(view.amount_nano),
+            available=format_credits(view.available_nano),
+            repeated=view.repeated,
+        )

@@ -1,0 +1,78 @@
+"""Receipts on the wire: computed from the ledger's transfers."""
+
+from typing import Self
+from uuid import UUID
+
+from backend.api.wire.base import Amount, Answer
+from backend.api.wire.orders import Order
+from backend.domain.money import format_credits
+from backend.services import receipts as service
+from backend.storage.leases import Served
+
+
+class Part(Answer):
+    """A lease that served some of the order."""
+
+    lease: UUID
+    node: str
+    resource_class: str
+    region: str
+    slots: int
+    price: Amount
+    state: str
+    items: int
+    billed_seconds: float
+    charged: Amount
+
+    @classmethod
+    def of(cls, served: Served) -> Self:
+        """The wire form of a lease's part."""
+        return cls(
+            lease=served.lease_id,
+            node=served.node_name,
+            resource_class=served.resource_class,
+            region=served.region,
+            slots=served.slots,
+            price=format_credits(served.price_nano_per_slot_s),
+            state=served.state,
+            items=served.items,
+            billed_seconds=served.billed_us / 1_000_000,
+            charged=format_credits(served.charged_nano),
+        )
+
+
+class Movement(Answer):
+    """A transfer that the order caused."""
+
+    id: UUID
+    kind: str
+    amount: Amount
+
+
+class Receipt(Answer):
+    """What was held, charged and released: held = charged + released once the order is closed."""
+
+    order: Order
+    model: str
+    model_version: int
+    held: Amount
+    charged: Amount
+    fee: Amount
+    released: Amount
+    served: list[Part]
+    transfers: list[Movement]
+
+    @classmethod
+    def of(cls, receipt: service.Receipt) -> Self:
+        """The wire form of a receipt."""
+        return cls(
+            order=Order.of(receipt.order),
+            model=receipt.model,
+            model_version=receipt.model_version,
+            held=format_credits(receipt.held_nano),
+            charged=format_credits(receipt.charged_nano),
+            fee=format_credits(receipt.fee_nano),
+            released=format_credits(receipt.released_nano),
+            served=[Part.of(served) for served in receipt.served],
+            transfers=[Movement(id=t.id, kind=t.kind, amount=format_credits(t.amount_nano)) for t in receipt.transfers],
+        )

@@ -1,0 +1,143 @@
+"""Orders: placed, looked at and cancelled by the operator, for any account."""
+
+from typing import Annotated, Any
+
+import typer
+
+from backend.cli import views
+from backend.cli.connection import account_named, market, operator, parse_id_of
+from backend.cli.options import AccountOption, AsJson, InputFile, OrderArgument, examples, group
+from backend.cli.output import console, emit, figures, identity, print_json, record, table, words
+from backend.cli.request_files import read_requests
+from backend.domain.ids import OrderId
+from backend.domain.money import parse_credits
+from backend.domain.orders import DEADLINE_S_DEFAULT, OrderState, Strategy, WorkloadKind, WorkloadRequest
+from backend.domain.tiers import TierName
+
+verbs = group("Orders: what is bought on the market.")
+
+
+@verbs.command(
+    epilog=examples(
+        "swarmex order place --account acme --model digits --tier medium --input digit.json",
+        "swarmex order place --account acme --model digits --tier small --input digit.json --max-budget 0.5 --quote",
+        "swarmex order place --account acme --model digits --tier large --workload batch --slots 4 --input many.json",
+    )
+)
+def place(
+    account: Annotated[str, typer.Option(metavar="ACCOUNT", help="Who pays: name or id.")],
+    model: Annotated[str, typer.Option(help="A registered model.")],
+    tier: Annotated[TierName, typer.Option(help="Which size of machines, urgency and fee.")],
+    input_file: InputFile,
+    workload: Annotated[WorkloadKind, typer.Option(help="One request, or a batch of them.")] = WorkloadKind.INFERENCE,
+    priority: Annotated[Strategy, typer.Option(help="What to prefer among the markets.")] = Strategy.BALANCED,
+    max_budget: Annotated[str | None, typer.Option(metavar="CREDITS", help="It may cost this at most.")] = None,
+    limit: Annotated[str | None, typer.Option(metavar="CREDITS", help="Per slot-second at most.")] = None,
+    region: Annotated[str | None, typer.Option(help="Only there.", show_default=False)] = None,
+    slots: Annotated[int, typer.Option(help="Slots at once.")] = 1,
+    deadline: Annotated[int, typer.Option(metavar="SECONDS", help="How long to wait for a slot.")] = DEADLINE_S_DEFAULT,
+    quote: Annotated[bool, typer.Option("--quote", help="Only tell what it would cost.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Place an order for an account; its worst case is held at once, and what it does not use is given back."""
+    from backend import bootstrap
+    from backend.services import orders
+
+    request = WorkloadRequest(
+        workload=workload.value,
+        model=model,
+        tier=tier.value,
+        requests=read_requests(input_file),
+        priority=priority.value,
+        max_budget_nano=None if max_budget is None else parse_credits(max_budget, "max_budget"),
+        limit_nano_per_slot_s=None if limit is None else parse_credits(limit, "limit"),
+        region=region,
+        slots=slots,
+        deadline_s=deadline,
+    )
+    with market() as wired:
+        owner = account_named(wired, account)
+        if quote:
+            document = views.quote(orders.quote(wired.uow(), bootstrap.utc_now(), request))
+        else:
+            placed = orders.place_workload(wired.uow(), bootstrap.utc_now(), operator(owner.id), request)
+            document = {"quote": views.quote(placed.quote), "orders": [views.order(order) for order in placed.orders]}
+    emit(as_json, document, record(document if quote else document["orders"][0]))
+
+
+@verbs.command(epilog=examples("swarmex order show 0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b --results"))
+def show(
+    order: OrderArgument,
+    results: Annotated[bool, typer.Option("--results", help="Also what each of its requests gave.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show an order's receipt: what was held, charged and released, and who ran it."""
+    from backend.services import receipts
+
+    with market() as wired:
+        order_id = OrderId(parse_id_of("order", order))
+        receipt = views.receipt(receipts.receipt(wired.uow(), order_id, operator()))
+        items = [views.result(i) for i in receipts.results(wired.uow(), order_id, operator())] if results else []
+    if as_json:
+        print_json({**receipt, "results": items} if results else receipt)
+        return
+    figures_of_it = {name: receipt[name] for name in ("model", "model_version", "held", "charged", "fee", "released")}
+    console().print(record({**receipt["order"], **figures_of_it}))
+    if receipt["served"]:
+        console().print("", _served(receipt["served"]), sep="\n")
+    for item in items:
+        console().print("", record(item), sep="\n")
+
+
+def _served(parts: list[dict[str, Any]]) -> object:
+    columns = [words("Node"), words("Market"), figures("Slots"), figures("Price"), figures("Items"), figures("Charged")]
+    return table(
+        columns,
+        [
+            (p["node"], f"{p['resource_class']}/{p['region']}", p["slots"], p["price"], p["items"], p["charged"])
+            for p in parts
+        ],
+    )
+
+
+@verbs.command(
+    "list", epilog=examples("swarmex order list", "swarmex order list --account acme --state running --limit 20")
+)
+def list_orders(
+    account: AccountOption = None,
+    state: Annotated[OrderState | None, typer.Option(help="Only orders in this state.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(help="How many at most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List orders, the newest first; real-time sessions are orders too."""
+    from backend.services import orders
+
+    with market() as wired:
+        owner = account_named(wired, account).id if account else None
+        found = orders.list_orders(wired.uow(), owner, state.value if state else None, limit)
+    documents = [views.order(order) for order in found]
+    columns = [identity("Order"), words("Kind"), words("Tier"), words("Market"), words("State"), figures("Charged")]
+    rows = [
+        (
+            d["id"],
+            d["workload"],
+            d["tier"],
+            f"{d['resource_class']}/{d['region']}",
+            d["state"] if d["reason"] is None or d["state"] == OrderState.SETTLED else f"{d['state']}: {d['reason']}",
+            d["charged"],
+        )
+        for d in documents
+    ]
+    emit(as_json, documents, table(columns, rows))
+
+
+@verbs.command(epilog=examples("swarmex order cancel 0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"))
+def cancel(order: OrderArgument, as_json: AsJson = False) -> None:
+    """Stop an order: what ran is charged, the rest of its hold is released."""
+    from backend import bootstrap
+    from backend.services import orders
+
+    with market() as wired:
+        order_id = OrderId(parse_id_of("order", order))
+        document = views.order(orders.cancel_order(wired.uow(), bootstrap.utc_now(), order_id, operator()))
+    emit(as_json, document, record(document))

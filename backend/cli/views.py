@@ -1,0 +1,205 @@
+"""What is told of things: the same names and forms as in the HTTP API, with amounts as decimal strings of credits."""
+
+from typing import TYPE_CHECKING, Any
+
+from backend.domain.money import US_PER_S, format_credits
+
+if TYPE_CHECKING:
+    from backend.services.accounts import AccountView, NewKey
+    from backend.services.deposits import DepositView
+    from backend.services.markets import MarketView
+    from backend.services.nodes import OfferView
+    from backend.services.orders import Quote
+    from backend.services.receipts import Receipt
+    from backend.storage.leases import Served
+    from backend.storage.models import Model
+    from backend.storage.nodes import Node
+    from backend.storage.orders import Order
+    from backend.storage.work import Item
+
+Document = dict[str, Any]
+
+
+def account(view: "AccountView") -> Document:
+    """An account and its money."""
+    return {
+        "id": view.id,
+        "name": view.name,
+        "wallet": format_credits(view.wallet_nano),
+        "reserved": format_credits(view.reserved_nano),
+        "available": format_credits(view.available_nano),
+        "earnings": format_credits(view.earnings_nano),
+        "created_at": view.created_at,
+    }
+
+
+def key(made: "NewKey") -> Document:
+    """A new key with its secret."""
+    return {
+        "key_id": made.key_id,
+        "account": made.account_id,
+        "role": made.role,
+        "label": made.label,
+        "secret": made.secret,
+    }
+
+
+def deposit(view: "DepositView") -> Document:
+    """A booked payment."""
+    return {
+        "transfer_id": view.transfer_id,
+        "account": view.account_id,
+        "amount": format_credits(view.amount_nano),
+        "reference": view.reference,
+        "available": format_credits(view.available_nano),
+        "repeated": view.repeated,
+    }
+
+
+def node(found: "Node") -> Document:
+    """A machine."""
+    return {
+        "id": found.id,
+        "account": found.account_id,
+        "name": found.name,
+        "resource_class": found.resource_class,
+        "region": found.region,
+        "slots": found.slots,
+        "busy_slots": found.busy_slots,
+        "state": found.state,
+        "queue": found.queue,
+        "alive": found.alive,
+        "ask": None if found.ask_nano_per_slot_s is None else format_credits(found.ask_nano_per_slot_s),
+    }
+
+
+def offer(view: "OfferView") -> Document:
+    """An open offer."""
+    return {
+        "id": view.offer_id,
+        "node": view.node_id,
+        "version": view.version,
+        "ask": format_credits(view.ask_nano_per_slot_s),
+    }
+
+
+def model(found: "Model") -> Document:
+    """A registered model."""
+    return {
+        "id": found.ref.model_id,
+        "name": found.ref.name,
+        "version": found.ref.version,
+        "checksum": found.ref.checksum,
+        "size_bytes": found.size_bytes,
+        "us_per_call": found.profile.us_per_call,
+        "us_per_row": found.profile.us_per_row,
+        "created_at": found.created_at,
+        **found.ref.signature.to_wire(),
+    }
+
+
+def price(view: "MarketView") -> Document:
+    """A market now."""
+    return {
+        "resource_class": view.resource_class,
+        "region": view.region,
+        "spot_price": format_credits(view.spot_nano_per_slot_s),
+        "utilisation": view.utilisation_ppm / 1_000_000,
+        "slots_free": view.slots_free,
+        "slots": view.slots_live,
+        "nodes": view.nodes,
+    }
+
+
+def quote(made: "Quote") -> Document:
+    """What a workload would be placed at."""
+    return {
+        "workload": made.workload,
+        "model": made.model,
+        "model_version": made.model_version,
+        "tier": made.tier,
+        "priority": made.priority,
+        "markets": list(made.markets),
+        "spot_price": format_credits(made.spot_nano_per_slot_s),
+        "limit": format_credits(made.limit_nano_per_slot_s),
+        "expected_seconds": made.expected_us / US_PER_S,
+        "expected_cost": format_credits(made.expected_nano),
+        "worst_case": format_credits(made.worst_case_nano),
+        "slots_free": made.slots_free,
+    }
+
+
+def order(found: "Order") -> Document:
+    """An order."""
+    return {
+        "id": found.id,
+        "account": found.account_id,
+        "workload": found.workload,
+        "model_id": found.model_id,
+        "tier": found.tier,
+        "priority": found.strategy,
+        "resource_class": found.resource_class,
+        "region": found.region,
+        "slots": found.slots,
+        "limit": format_credits(found.limit_nano_per_slot_s),
+        "worst_case": format_credits(found.worst_case_nano),
+        "charged": format_credits(found.charged_nano),
+        "state": found.state,
+        "reason": found.reason,
+        "placed_at": found.placed_at,
+        "deadline_at": found.deadline_at,
+        "started_at": found.started_at,
+        "closed_at": found.closed_at,
+    }
+
+
+def receipt(made: "Receipt") -> Document:
+    """What an order got for its money."""
+    return {
+        "order": order(made.order),
+        "model": made.model,
+        "model_version": made.model_version,
+        "held": format_credits(made.held_nano),
+        "charged": format_credits(made.charged_nano),
+        "fee": format_credits(made.fee_nano),
+        "released": format_credits(made.released_nano),
+        "served": [_part(served) for served in made.served],
+        "transfers": [
+            {"id": transfer.id, "kind": transfer.kind, "amount": format_credits(transfer.amount_nano)}
+            for transfer in made.transfers
+        ],
+    }
+
+
+def _part(served: "Served") -> Document:
+    return {
+        "lease": served.lease_id,
+        "node": served.node_name,
+        "resource_class": served.resource_class,
+        "region": served.region,
+        "slots": served.slots,
+        "price": format_credits(served.price_nano_per_slot_s),
+        "state": served.state,
+        "items": served.items,
+        "billed_seconds": served.billed_us / US_PER_S,
+        "charged": format_credits(served.charged_nano),
+    }
+
+
+def result(item: "Item") -> Document:
+    """One request of an order, with its response once it ran."""
+    import orjson
+
+    return {
+        "id": item.id,
+        "index": item.seq,
+        "rows": item.rows,
+        "state": item.state,
+        "attempt": item.attempt,
+        "node": item.node_name,
+        "committed_at": item.committed_at,
+        "billed_seconds": None if item.billed_us is None else item.billed_us / US_PER_S,
+        "charged": None if item.charged_nano is None else format_credits(item.charged_nano),
+        "error": item.error,
+        "response": None if item.outputs is None else orjson.loads(item.outputs),
+    }

@@ -1,0 +1,40 @@
+"""Settings from the environment (prefix SWARMEX_); read by `backend.bootstrap` only."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What a deployment may choose; without URLs, servers from Python wheels are started in the data folder."""
+
+    model_config = SettingsConfigDict(env_prefix="SWARMEX_", frozen=True)
+
+    data_folder: Path = Path(".swarmex")
+    database_url: str | None = Field(default=None, repr=False)
+    node_database_url: str | None = Field(default=None, repr=False)
+    redis_url: str | None = Field(default=None, repr=False)
+    objects_url: str | None = None
+    model_cache: Path | None = None
+    bus_namespace: str = "swarmex"
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8080, ge=0, le=65_535)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    agent_name: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The data folder, absolute: processes with other working directories must agree on it."""
+        return self.data_folder.expanduser().absolute()
+
+    @property
+    def objects(self) -> str:
+        """Where model files are: an fsspec URL."""
+        return self.objects_url or (self.folder / "objects").as_uri()
+
+    @property
+    def cache(self) -> Path:
+        """Where nodes keep the models that they fetched."""
+        return self.model_cache or self.folder / "cache"

@@ -1,0 +1,54 @@
+"""Leases and what runs under them: states, and the arithmetic of prepaid session windows."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from backend.domain.money import US_PER_S, charge_nano
+
+WINDOW_S = 30
+RENEW_AT = 0.5  # of a window
+IDLE_S = 15
+
+
+class LeaseState(StrEnum):
+    """A lease ends once."""
+
+    ACTIVE = "active"
+    ENDED = "ended"
+
+
+class WindowState(StrEnum):
+    """A window is settled when it is over."""
+
+    OPEN = "open"
+    SETTLED = "settled"
+
+
+class ItemState(StrEnum):
+    """waiting → queued → running → committed → settled; or cancelled, or dead after too many attempts."""
+
+    WAITING = "waiting"
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMMITTED = "committed"
+    SETTLED = "settled"
+    CANCELLED = "cancelled"
+    DEAD = "dead"
+
+
+def window_nano(price_nano_per_slot_s: int, slots: int) -> int:
+    """What one whole window costs: the amount of its hold."""
+    return charge_nano(price_nano_per_slot_s * slots, WINDOW_S * US_PER_S)
+
+
+def used_nano(
+    price_nano_per_slot_s: int,
+    slots: int,
+    starts_at: datetime,
+    ends_at: datetime,
+    lease_ended_at: datetime | None,
+) -> int:
+    """What a window is charged: the time until it or its lease ended, whichever came first."""
+    until = min(ends_at, lease_ended_at) if lease_ended_at else ends_at
+    used_us = max(0, (until - starts_at) // timedelta(microseconds=1))
+    return charge_nano(price_nano_per_slot_s * slots, used_us)

@@ -1,0 +1,41 @@
+"""Wake-up hints from the bus, handed to the event loop. Losing all of them costs milliseconds, nothing else."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+
+from backend.domain.events import Event, Topic
+from backend.messaging.bus import Bus
+
+WAIT_S = 1.0
+TOPICS = (
+    Topic.KEYS_CHANGED,
+    Topic.LEASES_GRANTED,
+    Topic.LEASES_ENDED,
+    Topic.ORDERS_CLEARED,
+    Topic.ORDERS_CLOSED,
+)
+
+
+class Hints:
+    """A thread that waits on the bus and calls `heard` in the event loop that made it."""
+
+    def __init__(self, bus: Bus, heard: Callable[[Sequence[Event]], None]) -> None:
+        self._subscription = bus.subscribe(TOPICS)
+        self._heard = heard
+        self._loop = asyncio.get_running_loop()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="gateway-hints", daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        while not self._stopped.is_set():
+            events = self._subscription.wait(WAIT_S)
+            if events and not self._stopped.is_set():
+                self._loop.call_soon_threadsafe(self._heard, events)
+
+    async def close(self) -> None:
+        """Stop listening; returns when the thread has ended."""
+        self._stopped.set()
+        await asyncio.to_thread(self._subscription.close)
+        await asyncio.to_thread(self._thread.join, WAIT_S)

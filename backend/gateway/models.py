@@ -1,0 +1,41 @@
+"""Registered models as the hot path needs them: name, version and signature, cached."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from backend.domain.errors import NotFound
+from backend.domain.tensors import Signature
+from backend.gateway.cache import Cache
+from backend.gateway.changes import Changes
+from backend.gateway.limits import MODELS_MAX
+from backend.gateway.threads import Threads
+
+NAME_CHARS_MAX = 63
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model in one version, and which versions there are."""
+
+    name: str
+    version: int
+    versions: tuple[int, ...]
+    signature: Signature
+
+
+class Models:
+    """The registry as of half a second ago at most."""
+
+    def __init__(self, load: Callable[[str, int | None], ServedModel], threads: Threads, changes: Changes) -> None:
+        self._load = load
+        self._changes = changes
+        self._cache: Cache[tuple[str, int | None], ServedModel] = Cache(threads, MODELS_MAX)
+        changes.watch("models", self._cache.clear)
+
+    async def get(self, name: str, version: str | None) -> ServedModel:
+        """The model, in its latest version unless one is asked for; raises NotFound(`unknown_model`)."""
+        number = int(version) if version and version.isdecimal() and len(version) < 10 else None
+        if len(name) > NAME_CHARS_MAX or not name.isprintable() or (version is not None and number is None):
+            raise NotFound("model", repr(name[:NAME_CHARS_MAX]), field="model")
+        self._changes.require_fresh()
+        return await self._cache.get((name, number), lambda: self._load(name, number))

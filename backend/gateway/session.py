@@ -1,0 +1,64 @@
+"""One session: a node leased by an account for a model, paid for window by window."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from backend.domain.errors import Conflict
+from backend.domain.ids import AccountId, LeaseId
+from backend.domain.leases import IDLE_S, RENEW_AT, WINDOW_S
+from backend.domain.money import charge_nano, format_credits
+from backend.gateway.admission import Admission
+from backend.gateway.limits import SESSION_IN_FLIGHT_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """What a session is opened for; requests that share it share the lease."""
+
+    account_id: AccountId
+    model: str
+    tier: str
+
+
+@dataclass(slots=True)
+class Session:
+    """A granted lease and this process's use of it."""
+
+    key: SessionKey
+    lease_id: LeaseId
+    node_name: str
+    endpoint: str
+    token: str
+    slots: int
+    price_nano_per_slot_s: int
+    granted_at: datetime
+    window_ends_at: datetime
+    used_at: datetime
+    requests: Admission = field(default_factory=lambda: Admission(SESSION_IN_FLIGHT_MAX))
+
+    def paid(self, now: datetime) -> bool:
+        """Whether the current window is prepaid: only then may a request be sent."""
+        return now < self.window_ends_at
+
+    def idle(self, now: datetime) -> bool:
+        """Whether nobody has used it for IDLE_S."""
+        return self.requests.taken == 0 and now - self.used_at >= timedelta(seconds=IDLE_S)
+
+    def due(self, now: datetime) -> bool:
+        """Whether half of the window is gone, so that the next one is bought."""
+        return self.window_ends_at - now <= timedelta(seconds=WINDOW_S * (1 - RENEW_AT))
+
+    def charge_nano(self, now: datetime) -> int:
+        """What the lease has cost so far: the time since it was granted; settled figures are on the receipt."""
+        elapsed_us = max(timedelta(0), min(now, self.window_ends_at) - self.granted_at) // timedelta(microseconds=1)
+        return charge_nano(self.price_nano_per_slot_s * self.slots, elapsed_us)
+
+    def require_within(self, limit_nano_per_slot_s: int | None) -> None:
+        """Raise Conflict when the session's price is above what a request is willing to pay."""
+        if limit_nano_per_slot_s is not None and limit_nano_per_slot_s < self.price_nano_per_slot_s:
+            raise Conflict(
+                "the open session costs more than this limit",
+                code="limit_below_session_price",
+                field="Swarmex-Limit",
+                accepted=f"at least {format_credits(self.price_nano_per_slot_s)} credits per slot-second",
+            )

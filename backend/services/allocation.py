@@ -1,0 +1,173 @@
+"""Allocation: clear a market's auction, grant leases, and put the work of the winners into units."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+
+from backend.domain.auctions import Ask, Book, Clearing, Fill, clear
+from backend.domain.events import Event, Topic
+from backend.domain.ids import EpochId, LeaseId, NodeId, OrderId, TradeId, WindowId
+from backend.domain.leases import WINDOW_S
+from backend.domain.orders import SESSION, CloseReason, OrderState
+from backend.domain.pricing import Market, Supply, next_spot
+from backend.domain.work import (
+    PROFILE_FACTOR,
+    UNIT_ITEMS_MAX,
+    UNIT_US_MAX,
+    UNITS_PER_SLOT_MAX,
+    Room,
+    pack,
+    share,
+)
+from backend.messaging.queues import TIER_PRIORITY
+from backend.storage.ids import new_id
+from backend.storage.leases import Grant, OpenLease
+from backend.storage.orders import Order
+from backend.storage.sessions import Window
+from backend.storage.unit_of_work import UnitOfWork
+
+EPOCH_ORDERS_MAX = 1_000
+MECHANISM = "uniform"
+RESEND_AFTER = timedelta(seconds=5)
+DISPATCH_ORDERS_MAX = 500
+
+
+def clear_markets(new_uow: Callable[[], UnitOfWork], now: datetime) -> int:
+    """Clear every market that has open orders, one transaction each; returns how many orders got anywhere."""
+    with new_uow() as uow:
+        markets = uow.orders.open_markets()
+    return sum(clear_market(new_uow(), now, market) for market in markets)
+
+
+def clear_market(uow: UnitOfWork, now: datetime, market: Market) -> int:
+    """One epoch of one market, in a constant number of statements; 0 when another agent is at it.
+
+    Returns how many orders won a lease or moved on to a market that may suit them.
+    """
+    with uow:
+        if not uow.orders.lock_market(market):
+            return 0
+        orders = uow.orders.lock_open(market, now, EPOCH_ORDERS_MAX)
+        if not orders:
+            return 0
+        asks = uow.offers.lock_open(market, now)
+        book = Book([order.bid() for order in orders], asks, uow.markets.spot(market) or _first_spot(asks))
+        epoch_id = EpochId(new_id())
+        clearing = clear(book, MECHANISM, epoch_id.int)
+        uow.leases.add_epoch(
+            epoch_id, market, MECHANISM, book.digest(), clearing.price_nano, (len(orders), len(asks)), now
+        )
+        by_id = {order.id: order for order in orders}
+        _grant(uow, now, epoch_id, clearing.fills, by_id)
+        advanced = _move_on(uow, now, market, clearing, by_id)
+        uow.emit(Event(Topic.ORDERS_CLEARED, str(market)))
+        uow.commit()
+    return len({fill.bid.order_id for fill in clearing.fills}) + advanced
+
+
+def _first_spot(asks: Sequence[Ask]) -> int:
+    """The price of a market that the pricing agent has not seen yet."""
+    return next_spot(None, Supply(0, 0, min((ask.ask_nano for ask in asks), default=None)))
+
+
+def _grant(
+    uow: UnitOfWork, now: datetime, epoch_id: EpochId, fills: Sequence[Fill], orders: dict[OrderId, Order]
+) -> None:
+    """Trades and leases for the winners; work is dispatched, sessions begin their first window."""
+    if not fills:
+        return
+    grants = [
+        Grant(
+            TradeId(new_id()),
+            LeaseId(new_id()),
+            fill.bid.order_id,
+            fill.ask.offer_id,
+            fill.ask.node_id,
+            fill.slots,
+            fill.price_nano,
+        )
+        for fill in fills
+    ]
+    uow.leases.grant(epoch_id, grants, now)
+    uow.nodes.take(_slots_by_node(grants))
+    uow.orders.start({grant.order_id for grant in grants}, now)
+    uow.sessions.add_windows(
+        [
+            Window(
+                WindowId(new_id()),
+                g.lease_id,
+                0,
+                orders[g.order_id].hold_id,
+                now,
+                now + timedelta(seconds=WINDOW_S),
+                "open",
+            )
+            for g in grants
+            if orders[g.order_id].workload == SESSION
+        ]
+    )
+    dispatch(uow, now, {grant.order_id for grant in grants})
+    uow.emit(Event(Topic.LEASES_GRANTED))
+
+
+def _slots_by_node(grants: Iterable[Grant]) -> dict[NodeId, int]:
+    slots: dict[NodeId, int] = {}
+    for grant in grants:
+        slots[grant.node_id] = slots.get(grant.node_id, 0) + grant.slots
+    return slots
+
+
+def _move_on(uow: UnitOfWork, now: datetime, market: Market, clearing: Clearing, orders: dict[OrderId, Order]) -> int:
+    """Send orders that got nothing to their next market; after the last one start over, or end if out of time."""
+    moves = []
+    advanced = 0
+    for order_id, why in clearing.unmatched.items():
+        order = orders[order_id]
+        place = order.markets.index(str(market)) + 1
+        last = place == len(order.markets)
+        following = Market.parse(order.markets[0 if last else place])
+        over = last and order.deadline_at <= now
+        advanced += not last
+        if over or following != market or order.reason != CloseReason(why):  # else nothing is new
+            moves.append((order_id, following, CloseReason(why), OrderState.CLOSING if over else OrderState.OPEN))
+    uow.orders.move(moves)
+    if ended := [order_id for order_id, _, _, state in moves if state is OrderState.CLOSING]:
+        uow.work.cancel(ended)
+        uow.emit(Event(Topic.WORK_COMMITTED))
+    return advanced
+
+
+def dispatch_more(uow: UnitOfWork, now: datetime) -> int:
+    """Queue work of running orders whose leases have room again; returns how many units."""
+    with uow:
+        orders = uow.orders.lock(uow.work.orders_waiting(DISPATCH_ORDERS_MAX))
+        units = dispatch(uow, now, {order.id for order in orders if order.state is OrderState.RUNNING})
+        uow.commit()
+    return units
+
+
+def dispatch(uow: UnitOfWork, now: datetime, orders: Collection[OrderId]) -> int:
+    """Put waiting items of these orders, which the caller has locked, into units as far as their leases have room."""
+    if not orders:
+        return 0
+    rooms: dict[OrderId, list[Room]] = {}
+    for lease in uow.leases.open_leases(orders):
+        rooms.setdefault(lease.order_id, []).append(_room(lease))
+    waiting = uow.work.waiting(rooms)
+    units = pack([part for order, items in waiting.items() for part in share(items, rooms[order])])
+    uow.outbox.add(uow.work.queue(units, now + RESEND_AFTER), now)
+    if units:
+        uow.emit(Event(Topic.UNITS_READY))
+    return len(units)
+
+
+def _room(lease: OpenLease) -> Room:
+    """What a lease can still take: UNITS_PER_SLOT_MAX full units per slot, less what is queued on it."""
+    units = UNITS_PER_SLOT_MAX * lease.slots
+    return Room(
+        lease.lease_id,
+        lease.queue,
+        TIER_PRIORITY[lease.tier],
+        lease.slots,
+        max(0, units * UNIT_ITEMS_MAX - lease.items),
+        max(0, units * UNIT_US_MAX * PROFILE_FACTOR - lease.us_max),
+    )

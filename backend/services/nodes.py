@@ -1,0 +1,96 @@
+"""Nodes and their offers: what providers bring to the market."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from backend.domain.access import Principal
+from backend.domain.errors import Conflict, Invalid, NotFound
+from backend.domain.events import Event, Topic
+from backend.domain.ids import AccountId, NodeId, OfferId
+from backend.domain.money import AMOUNT_NANO_MAX
+from backend.domain.nodes import NodeSpec, NodeState, check_node
+from backend.messaging.queues import node_queue, pool_queue
+from backend.services.accounts import find_account
+from backend.storage.ids import new_id
+from backend.storage.nodes import Node
+from backend.storage.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class OfferView:
+    """An open offer."""
+
+    offer_id: OfferId
+    node_id: NodeId
+    version: int
+    ask_nano_per_slot_s: int
+
+
+def register_node(uow: UnitOfWork, now: datetime, account_id: AccountId, spec: NodeSpec) -> Node:
+    """Bring a machine to the market; it sells nothing before it has an offer and an agent.
+
+    Raises Invalid, NotFound for the account, or Conflict(`node_exists`) when the account has one of that name.
+    """
+    check_node(spec)
+    node_id = NodeId(new_id())
+    queue = pool_queue(spec.pool) if spec.pool else node_queue(node_id)
+    with uow:
+        find_account(uow, account_id)
+        node = Node(
+            node_id,
+            account_id,
+            spec.name,
+            spec.resource_class,
+            spec.region,
+            spec.slots,
+            0,
+            NodeState.ACTIVE,
+            queue,
+            alive=False,
+            ask_nano_per_slot_s=None,
+        )
+        if not uow.nodes.add(node, now):
+            raise Conflict(f"node {spec.name} exists", code="node_exists", field="name", accepted="a free name")
+        uow.commit()
+    return node
+
+
+def list_nodes(uow: UnitOfWork, now: datetime, account_id: AccountId | None) -> list[Node]:
+    """The nodes of an account, or of everybody."""
+    with uow:
+        return uow.nodes.owned_by(account_id, now)
+
+
+def drain_node(uow: UnitOfWork, now: datetime, node_id: NodeId, actor: Principal) -> Node:
+    """Let a node finish its leases and take no new ones; its offer is withdrawn. Raises NotFound."""
+    with uow:
+        owned_node(uow, now, node_id, actor)
+        uow.offers.withdraw(node_id)
+        uow.nodes.set_state(node_id, NodeState.DRAINING)
+        uow.emit(Event(Topic.OFFERS_CHANGED))
+        node = owned_node(uow, now, node_id, actor)
+        uow.commit()
+    return node
+
+
+def offer(uow: UnitOfWork, now: datetime, node_id: NodeId, ask_nano_per_slot_s: int, actor: Principal) -> OfferView:
+    """Offer a node's slots from a price up; replaces its open offer and ends a drain. Raises Invalid or NotFound."""
+    if not 0 < ask_nano_per_slot_s <= AMOUNT_NANO_MAX:
+        raise Invalid("the ask is out of range", code="invalid_amount", field="ask", accepted="0.000000001 or more")
+    with uow:
+        owned_node(uow, now, node_id, actor)
+        offer_id = OfferId(new_id())
+        version = uow.offers.replace(offer_id, node_id, ask_nano_per_slot_s, now)
+        uow.nodes.set_state(node_id, NodeState.ACTIVE)
+        uow.emit(Event(Topic.OFFERS_CHANGED))
+        uow.commit()
+    return OfferView(offer_id, node_id, version, ask_nano_per_slot_s)
+
+
+def owned_node(uow: UnitOfWork, now: datetime, node_id: NodeId, actor: Principal) -> Node:
+    """A node that the actor may change, inside an open unit of work; raises NotFound."""
+    node = uow.nodes.find(node_id, now)
+    if node is None:
+        raise NotFound("node", node_id, field="node_id")
+    actor.require_owner(node.account_id, "node", node_id)
+    return node

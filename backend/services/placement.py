@@ -1,0 +1,170 @@
+"""From what users ask to orders with a hold: quoting, and placing any number of orders in one transaction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+
+from backend.domain.errors import SwarmexError, TooLarge, Unavailable
+from backend.domain.events import Event, Topic
+from backend.domain.ids import AccountId, HoldId, ItemId, LedgerAccountId, OrderId
+from backend.domain.ledger import Reserve, apply
+from backend.domain.orders import (
+    MarketState,
+    OrderState,
+    Strategy,
+    Terms,
+    WorkloadRequest,
+    candidates,
+    check_request,
+    terms,
+)
+from backend.domain.tensors import parse_request, rows_of
+from backend.domain.tiers import Tier, tier_named
+from backend.domain.work import PAYLOAD_BYTES_MAX
+from backend.services.models import choose
+from backend.storage.ids import new_id
+from backend.storage.models import Model
+from backend.storage.orders import Order
+from backend.storage.unit_of_work import UnitOfWork
+from backend.storage.work import NewItem
+
+HOLD_MARGIN = timedelta(days=1)  # a hold outlives its order's deadline by the longest that work may take
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """One checked request of a workload, as its executor will get it."""
+
+    rows: int
+    us_max: int
+    inputs: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A workload that can be placed: where it may run, at which terms, and what will run."""
+
+    request: WorkloadRequest
+    tier: Tier
+    strategy: Strategy
+    model: Model
+    markets: list[MarketState]
+    terms: Terms
+    payloads: list[Payload]
+
+    @property
+    def expected_us(self) -> int:
+        """Slot time that the work should take."""
+        return sum(self.model.profile.expected_us(payload.rows) for payload in self.payloads)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What plans are made against: models and markets as they are now."""
+
+    models: dict[str, dict[int, Model]]
+    markets: list[MarketState]
+
+
+def catalogue(uow: UnitOfWork, now: datetime, requests: Sequence[WorkloadRequest]) -> Catalogue:
+    """Read what these requests need, in two statements however many they are."""
+    return Catalogue(uow.models.versions({request.model for request in requests}), uow.markets.states(now))
+
+
+def plan(request: WorkloadRequest, known: Catalogue) -> Plan:
+    """Check a workload against what there is; raises what is wrong with it, and touches nothing."""
+    tier = tier_named(request.tier)
+    strategy = check_request(request, tier)
+    model = choose(known.models, request.model, request.model_version)
+    payloads = [_payload(body, index, request, model) for index, body in enumerate(request.requests)]
+    markets = candidates(tier, strategy, request.region, known.markets)
+    if request.deadline_s == 0 and not any(m.free_slots for m in markets):
+        raise Unavailable(
+            "every slot is taken",
+            code="no_capacity",
+            field="deadline_s",
+            accepted="a deadline in which to wait",
+        )
+    expected_us = sum(model.profile.expected_us(payload.rows) for payload in payloads)
+    agreed = terms(request, tier, markets, [payload.us_max for payload in payloads], expected_us)
+    return Plan(request, tier, strategy, model, markets, agreed, payloads)
+
+
+def _payload(body: Mapping[str, object], index: int, request: WorkloadRequest, model: Model) -> Payload:
+    signature = model.ref.signature
+    try:
+        rows = rows_of(parse_request(body, signature), signature)
+    except SwarmexError as error:
+        if len(request.requests) > 1:
+            error.field = f"requests[{index}].{error.field}"
+        raise
+    inputs = orjson.dumps({"inputs": body["inputs"]})
+    if len(inputs) > PAYLOAD_BYTES_MAX:
+        raise TooLarge("the inputs are too large", field="inputs", accepted=f"at most {PAYLOAD_BYTES_MAX} bytes each")
+    return Payload(rows, model.profile.worst_case_us(rows), inputs)
+
+
+def place(
+    uow: UnitOfWork, now: datetime, account: AccountId, plans: Sequence[Plan | SwarmexError]
+) -> list[Order | SwarmexError]:
+    """Reserve the worst case of every plan and record its order, inside an open unit of work that the caller commits.
+
+    One outcome per plan, in order: a plan that was an error, or that the wallet does not cover, writes nothing.
+    """
+    accounts = uow.ledger.lock(wallets_of=[account])
+    wallet = accounts.wallets[account]
+    drafts = [p if isinstance(p, SwarmexError) else _draft(p, account, now) for p in plans]
+    orders = [draft for draft in drafts if isinstance(draft, Order)]
+    applied = apply([reserve(order, wallet) for order in orders], accounts.balances)
+    refused = {order.id: error for order, error in zip(orders, applied.outcomes, strict=True) if error}
+    placed = [order for order in orders if order.id not in refused]
+    uow.ledger.write(applied, now)
+    uow.orders.add(placed)
+    uow.work.add(_items(plans, drafts, refused))
+    for market in {order.market for order in placed}:
+        uow.emit(Event(Topic.ORDERS_PLACED, str(market)))
+    return [refused.get(draft.id, draft) if isinstance(draft, Order) else draft for draft in drafts]
+
+
+def reserve(order: Order, wallet: LedgerAccountId) -> Reserve:
+    """The hold of an order's worst case."""
+    return Reserve(order.hold_id, wallet, order.worst_case_nano, order.deadline_at + HOLD_MARGIN)
+
+
+def _draft(plan: Plan, account: AccountId, now: datetime) -> Order:
+    first = plan.markets[0].market
+    return Order(
+        id=OrderId(new_id()),
+        account_id=account,
+        workload=plan.request.workload,
+        model_id=plan.model.ref.model_id,
+        tier=plan.tier.name,
+        strategy=plan.strategy,
+        resource_class=first.resource_class,
+        region=first.region,
+        markets=[str(state.market) for state in plan.markets],
+        slots=plan.request.slots,
+        limit_nano_per_slot_s=plan.terms.limit_nano,
+        worst_case_nano=plan.terms.worst_case_nano,
+        hold_id=HoldId(new_id()),
+        state=OrderState.OPEN,
+        reason=None,
+        charged_nano=0,
+        placed_at=now,
+        deadline_at=now + timedelta(seconds=plan.request.deadline_s),
+    )
+
+
+def _items(
+    plans: Sequence[Plan | SwarmexError],
+    drafts: Sequence[Order | SwarmexError],
+    refused: Mapping[OrderId, SwarmexError],
+) -> list[NewItem]:
+    return [
+        NewItem(ItemId(new_id()), draft.id, seq, payload.rows, payload.us_max, payload.inputs)
+        for plan, draft in zip(plans, drafts, strict=True)
+        if isinstance(plan, Plan) and isinstance(draft, Order) and draft.id not in refused
+        for seq, payload in enumerate(plan.payloads)
+    ]

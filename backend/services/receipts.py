@@ -1,0 +1,55 @@
+"""Receipts and results: what an order got for its money."""
+
+from dataclasses import dataclass
+
+from backend.domain.access import Principal
+from backend.domain.ids import OrderId
+from backend.domain.ledger import Transfer, TransferKind
+from backend.services.orders import owned_order
+from backend.storage.leases import Served
+from backend.storage.orders import Order
+from backend.storage.unit_of_work import UnitOfWork
+from backend.storage.work import Item
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An order's money in nano-credits: held = charged + released (while it runs: + what is still held)."""
+
+    order: Order
+    model: str
+    model_version: int
+    served: list[Served]
+    transfers: list[Transfer]
+    held_nano: int
+    charged_nano: int
+    fee_nano: int
+    released_nano: int
+
+
+def receipt(uow: UnitOfWork, order_id: OrderId, principal: Principal) -> Receipt:
+    """What was held, charged and released, and who ran what; computed from the transfers. Raises NotFound."""
+    with uow:
+        order = owned_order(uow, order_id, principal)
+        model = uow.models.by_id(order.model_id).ref
+        transfers = uow.ledger.transfers_of_order(order_id)
+        served = uow.leases.served([order_id]).get(order_id, [])
+    charged = sum(transfer.amount_nano for transfer in transfers)
+    return Receipt(
+        order,
+        model.name,
+        model.version,
+        served,
+        transfers,
+        held_nano=order.worst_case_nano,
+        charged_nano=charged,
+        fee_nano=sum(t.amount_nano for t in transfers if t.kind is TransferKind.FEE),
+        released_nano=order.worst_case_nano - charged if order.closed_at else 0,
+    )
+
+
+def results(uow: UnitOfWork, order_id: OrderId, principal: Principal) -> list[Item]:
+    """The items of an order with their outputs (protocol bodies) so far; raises NotFound."""
+    with uow:
+        owned_order(uow, order_id, principal)
+        return uow.work.of_order(order_id)

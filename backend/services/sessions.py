@@ -1,0 +1,213 @@
+"""Session leases for real-time requests: prepaid in windows of 30 s, charged for the time until they end."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from backend.domain.access import Principal
+from backend.domain.errors import Conflict, Invalid, NotFound, Unavailable
+from backend.domain.events import Event, Topic
+from backend.domain.ids import HoldId, LeaseId, OrderId, WindowId
+from backend.domain.leases import WINDOW_S, LeaseState, used_nano, window_nano
+from backend.domain.ledger import Reserve, apply
+from backend.domain.orders import (
+    LIMIT_OVER_SPOT,
+    SESSION,
+    CloseReason,
+    OrderState,
+    Strategy,
+    candidates,
+    limit_error,
+    nobody_sells,
+)
+from backend.domain.tiers import TierName, tier_named
+from backend.services.models import choose
+from backend.services.placement import HOLD_MARGIN, reserve
+from backend.services.settlement import Charge, charge, finish
+from backend.storage.ids import new_id
+from backend.storage.orders import Order
+from backend.storage.sessions import Session, Window
+from backend.storage.unit_of_work import UnitOfWork
+
+OPEN_DEADLINE_S = 2
+SETTLE_SESSIONS_MAX = 500
+WINDOW = timedelta(seconds=WINDOW_S)
+_FINAL_REASONS = (
+    OrderState.CLOSING,
+    OrderState.SETTLED,
+    OrderState.EXPIRED,
+    OrderState.CANCELLED,
+    OrderState.FAILED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionProgress:
+    """Where a session order stands: its lease once granted, or the reason why it will never be."""
+
+    session: Session | None
+    refused: CloseReason | None
+
+
+def open_session(
+    uow: UnitOfWork,
+    now: datetime,
+    principal: Principal,
+    model: str,
+    tier_name: str,
+    limit_nano_per_slot_s: int | None = None,
+) -> OrderId:
+    """Order one slot for real-time requests to a model; its first window is held at once.
+
+    Raises NotFound, Invalid (`tier_not_offered`, `limit_below_market`), Unavailable or InsufficientFunds.
+    """
+    tier = tier_named(tier_name)
+    if tier.name is TierName.SMALL:
+        raise Invalid(
+            "tier small has no session of its own",
+            code="tier_not_offered",
+            field="Swarmex-Tier",
+            accepted=", ".join(name for name in TierName if name is not TierName.SMALL),
+        )
+    with uow:
+        ref = choose(uow.models.versions([model]), model, None).ref
+        markets = candidates(tier, Strategy.LATENCY, None, uow.markets.states(now))
+        if not any(market.free_slots for market in markets):
+            raise Unavailable("every slot is taken", code="no_capacity", field="Swarmex-Tier", accepted="try again")
+        limit = limit_nano_per_slot_s or LIMIT_OVER_SPOT * max(market.spot_nano for market in markets)
+        if nobody_sells(limit, markets):
+            raise limit_error("Swarmex-Limit", markets)
+        order = Order(
+            id=OrderId(new_id()),
+            account_id=principal.account_id,
+            workload=SESSION,
+            model_id=ref.model_id,
+            tier=tier.name,
+            strategy=Strategy.LATENCY,
+            resource_class=markets[0].market.resource_class,
+            region=markets[0].market.region,
+            markets=[str(state.market) for state in markets],
+            slots=1,
+            limit_nano_per_slot_s=limit,
+            worst_case_nano=window_nano(limit, 1),
+            hold_id=HoldId(new_id()),
+            state=OrderState.OPEN,
+            reason=None,
+            charged_nano=0,
+            placed_at=now,
+            deadline_at=now + timedelta(seconds=OPEN_DEADLINE_S),
+        )
+        accounts = uow.ledger.lock(wallets_of=[principal.account_id])
+        applied = apply([reserve(order, accounts.wallets[principal.account_id])], accounts.balances)
+        if applied.outcomes[0]:
+            raise applied.outcomes[0]
+        uow.ledger.write(applied, now)
+        uow.orders.add([order])
+        uow.emit(Event(Topic.ORDERS_PLACED, str(order.market)))
+        uow.commit()
+    return order.id
+
+
+def progress(uow: UnitOfWork, now: datetime, order_id: OrderId) -> SessionProgress:
+    """Whether a session order has its lease by now; raises NotFound."""
+    with uow:
+        session = uow.sessions.of_order(order_id, now)
+        if session:
+            return SessionProgress(session, None)
+        order = uow.orders.find(order_id)
+    if order is None:
+        raise NotFound("order", order_id)
+    return SessionProgress(None, order.reason if order.state in _FINAL_REASONS else None)
+
+
+def renew(uow: UnitOfWork, now: datetime, lease_id: LeaseId) -> datetime:
+    """Prepay the next window; returns its end. Twice is once: a window that has not begun yet is not followed up.
+
+    Raises NotFound, Conflict(`lease_ended`) or InsufficientFunds.
+    """
+    with uow:
+        session = _locked(uow, now, lease_id)
+        if session.state != LeaseState.ACTIVE or session.window_ends_at <= now:
+            raise Conflict(f"lease {lease_id} has ended", code="lease_ended")
+        if session.window_ends_at - now > WINDOW:
+            return session.window_ends_at
+        window = Window(
+            WindowId(new_id()),
+            lease_id,
+            session.window_seq + 1,
+            HoldId(new_id()),
+            session.window_ends_at,
+            session.window_ends_at + WINDOW,
+            "open",
+        )
+        amount = window_nano(session.price_nano_per_slot_s, session.slots)
+        accounts = uow.ledger.lock(wallets_of=[session.account_id])
+        wallet = accounts.wallets[session.account_id]
+        applied = apply([Reserve(window.hold_id, wallet, amount, window.ends_at + HOLD_MARGIN)], accounts.balances)
+        if applied.outcomes[0]:
+            raise applied.outcomes[0]
+        uow.ledger.write(applied, now)
+        uow.sessions.add_windows([window])
+        uow.orders.raise_worst_case(session.order_id, amount)
+        uow.commit()
+    return window.ends_at
+
+
+def end(uow: UnitOfWork, now: datetime, lease_id: LeaseId, reason: CloseReason) -> None:
+    """End a session now: its slot is free at once, its windows are charged until now. Twice is once."""
+    with uow:
+        session = _locked(uow, now, lease_id)
+        if session.state == LeaseState.ACTIVE:
+            _end(uow, now, session.order_id, reason)
+            uow.commit()
+
+
+def states(uow: UnitOfWork, leases: Collection[LeaseId]) -> dict[LeaseId, str]:
+    """Whether leases are still active, for gateways that use them."""
+    with uow:
+        return uow.sessions.states(leases)
+
+
+def settle_windows(uow: UnitOfWork, now: datetime) -> int:
+    """Charge windows that are over, on a timer as well as on events; a lease that nobody renewed ends with its last.
+
+    Returns how many session orders were looked at.
+    """
+    with uow:
+        orders = {o.id: o for o in uow.orders.lock(uow.sessions.orders_to_settle(now, SETTLE_SESSIONS_MAX))}
+        if not orders:
+            return 0
+        windows = uow.sessions.open_windows(orders)
+        over = [w for w in windows if w.is_over(now)]
+        running = {w.order_id for w in windows if not w.is_over(now)}
+        charges = [
+            Charge(orders[w.order_id], w.hold_id, w.provider, amount)
+            for w in over
+            if (amount := used_nano(w.price_nano, w.slots, w.starts_at, w.ends_at, w.lease_ended_at))
+        ]
+        closing = {
+            order.id: order.reason or CloseReason.WINDOW_ENDED for order in orders.values() if order.id not in running
+        }
+        never_leased = closing.keys() - {w.order_id for w in windows}
+        unused = [orders[order].hold_id for order in never_leased]
+        charge(uow, now, charges, [w.hold_id for w in over] + unused)
+        uow.sessions.mark_settled([w.id for w in over])
+        finish(uow, now, list(orders.values()), charges, closing)
+        uow.commit()
+    return len(orders)
+
+
+def _locked(uow: UnitOfWork, now: datetime, lease_id: LeaseId) -> Session:
+    """A session whose order is locked until the transaction ends; raises NotFound."""
+    session = uow.sessions.of_lease(lease_id, now)
+    if session is None or uow.orders.find(session.order_id, for_update=True) is None:
+        raise NotFound("lease", lease_id)
+    current = uow.sessions.of_lease(lease_id, now)
+    return current or session
+
+
+def _end(uow: UnitOfWork, now: datetime, order_id: OrderId, reason: CloseReason) -> None:
+    uow.nodes.give_back(uow.leases.end([order_id], now))
+    uow.orders.begin_close([(order_id, reason)])
+    uow.emit(Event(Topic.LEASES_ENDED))
+    uow.emit(Event(Topic.OFFERS_CHANGED))

@@ -1,0 +1,165 @@
+"""Settlement: charge what ran, take the fee, pay the provider, and at an order's end release the rest.
+
+settle(t1); settle(t2) is settle(t2): every step looks at what is recorded, never at what was asked for before.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from backend.domain.events import Event, Topic
+from backend.domain.ids import AccountId, HoldId, LedgerAccountId, OrderId, TransferId
+from backend.domain.ledger import (
+    FEES_ID,
+    Capture,
+    Hold,
+    HoldState,
+    Operation,
+    Release,
+    Transfer,
+    TransferKind,
+    apply,
+)
+from backend.domain.money import charge_nano, fee_nano
+from backend.domain.orders import CloseReason, final_state
+from backend.domain.tiers import tier_named
+from backend.storage.ids import new_id
+from backend.storage.ledger import LockedAccounts
+from backend.storage.orders import Order
+from backend.storage.unit_of_work import UnitOfWork
+from backend.storage.work import CommittedItem
+
+SETTLE_ORDERS_MAX = 500
+SETTLE_ITEMS_MAX = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What an order owes a provider in nano-credits, fee included, from one of its holds."""
+
+    order: Order
+    hold_id: HoldId
+    provider: AccountId
+    amount_nano: int
+
+
+def settle_finished(uow: UnitOfWork, now: datetime) -> int:
+    """Settle orders with items that ran or whose end is decided; returns how many orders were looked at."""
+    with uow:
+        orders = uow.orders.lock_unsettled(SETTLE_ORDERS_MAX)
+        if orders:
+            _settle(uow, now, orders)
+            uow.commit()
+    return len(orders)
+
+
+def close(uow: UnitOfWork, now: datetime, order_ids: Collection[OrderId]) -> None:
+    """Settle these orders, which the caller has locked, inside its open unit of work."""
+    _settle(uow, now, uow.orders.lock(order_ids))
+
+
+def _settle(uow: UnitOfWork, now: datetime, orders: Sequence[Order]) -> None:
+    by_id = {order.id: order for order in orders}
+    items = uow.work.lock_committed(by_id, SETTLE_ITEMS_MAX)
+    charges = charges_of(items, by_id)
+    closing = _closing(uow, by_id, items)
+    charge(uow, now, charges, [by_id[order].hold_id for order in closing])
+    uow.work.mark_settled([(item.id, charge_nano(item.price_nano, item.billed_us)) for item in items])
+    finish(uow, now, orders, charges, closing)
+
+
+def charges_of(items: Iterable[CommittedItem], orders: dict[OrderId, Order]) -> list[Charge]:
+    """One charge per order and provider: each item rounded up by itself, as its hold was."""
+    owed: dict[tuple[OrderId, AccountId], int] = {}
+    for item in items:
+        key = (item.order_id, item.provider)
+        owed[key] = owed.get(key, 0) + charge_nano(item.price_nano, item.billed_us)
+    return [
+        Charge(orders[order], orders[order].hold_id, provider, amount) for (order, provider), amount in owed.items()
+    ]
+
+
+def _closing(
+    uow: UnitOfWork, orders: dict[OrderId, Order], items: Iterable[CommittedItem]
+) -> dict[OrderId, CloseReason | None]:
+    """Orders that nothing is left of once `items` are settled, and why they end."""
+    now_settled: dict[OrderId, int] = {}
+    for item in items:
+        now_settled[item.order_id] = now_settled.get(item.order_id, 0) + 1
+    return {
+        order: orders[order].reason or (CloseReason.ATTEMPTS_EXHAUSTED if left.dead else None)
+        for order, left in uow.work.left(orders).items()
+        if left.unsettled == now_settled.get(order, 0)
+    }
+
+
+def charge(uow: UnitOfWork, now: datetime, charges: Sequence[Charge], release: Collection[HoldId]) -> None:
+    """Capture charges from their holds, give the rest of the holds in `release` back; six statements at most."""
+    holds = uow.ledger.lock_holds({c.hold_id for c in charges} | set(release))
+    accounts = uow.ledger.lock(
+        wallets_of={c.order.account_id for c in charges},
+        earnings_of={c.provider for c in charges},
+        others={hold.account for hold in holds.values()} | ({FEES_ID} if charges else set()),
+    )
+    operations: list[Operation] = [capture for c in charges for capture in _captures(c, holds[c.hold_id], accounts)]
+    operations += [Release(hold) for hold in _not_used_up(operations, holds, release)]
+    applied = apply(operations, accounts.balances, holds)
+    for outcome in applied.outcomes:
+        if outcome:
+            raise outcome  # nothing of the batch is written; what was held always covers what is charged
+    uow.ledger.write(applied, now)
+
+
+def _captures(charge: Charge, hold: Hold, accounts: LockedAccounts) -> list[Capture]:
+    fee = fee_nano(charge.amount_nano, tier_named(charge.order.tier).fee_ppm)
+    parts: tuple[tuple[TransferKind, LedgerAccountId, int], ...] = (
+        (TransferKind.CHARGE, accounts.earnings[charge.provider], charge.amount_nano - fee),
+        (TransferKind.FEE, FEES_ID, fee),
+    )
+    return [
+        Capture(Transfer(TransferId(new_id()), kind, hold.account, credit, amount, hold.id, charge.order.id))
+        for kind, credit, amount in parts
+        if amount
+    ]
+
+
+def _not_used_up(
+    operations: Sequence[Operation], holds: dict[HoldId, Hold], release: Collection[HoldId]
+) -> list[HoldId]:
+    """The holds to release that the captures before it leave something of, and that are still pending."""
+    captured: dict[HoldId, int] = {}
+    for operation in operations:
+        if isinstance(operation, Capture) and operation.transfer.hold_id:
+            hold_id = operation.transfer.hold_id
+            captured[hold_id] = captured.get(hold_id, 0) + operation.transfer.amount_nano
+    return [
+        hold
+        for hold in release
+        if holds[hold].state is HoldState.PENDING and holds[hold].left_nano > captured.get(hold, 0)
+    ]
+
+
+def finish(
+    uow: UnitOfWork,
+    now: datetime,
+    orders: Sequence[Order],
+    charges: Sequence[Charge],
+    closing: Mapping[OrderId, CloseReason | None],
+) -> None:
+    """Record what orders were charged; end the closing ones, their leases, and free the slots."""
+    charged: dict[OrderId, int] = {}
+    for c in charges:
+        charged[c.order.id] = charged.get(c.order.id, 0) + c.amount_nano
+    settled = []
+    for order in orders:
+        after = replace(order, charged_nano=order.charged_nano + charged.get(order.id, 0))
+        if order.id in closing:
+            reason = closing[order.id]
+            after = replace(after, state=final_state(reason), reason=reason, closed_at=now)
+        settled.append(after)
+    uow.orders.write_settled(settled)
+    if closing:
+        freed = uow.leases.end(closing, now)
+        uow.nodes.give_back(freed)
+        uow.emit(Event(Topic.ORDERS_CLOSED))
+        uow.emit(Event(Topic.OFFERS_CHANGED))

@@ -1,0 +1,112 @@
+"""What a node of the operator may do to the database: call these functions, and nothing else (role `swarmex_node`)."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Engine, Row, text
+
+from backend.domain.ids import AgentId, ItemId, UnitId
+from backend.domain.tensors import Signature
+from backend.domain.work import AgentBeat, BeatAnswer, ClaimedItem, ItemFailure, ItemResult, ModelRef
+
+
+class NodeDatabase:
+    """Claim, beat and commit as SQL functions; each call is one transaction."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def agent_beat(self, beat: AgentBeat) -> BeatAnswer:
+        """A sign of life of an inference agent."""
+        statement = text("SELECT agent_beat(:id, :name, :host, :pid, :queue, :endpoint, :token)")
+        with self.engine.begin() as connection:
+            drain = connection.execute(
+                statement,
+                {
+                    "id": beat.agent_id,
+                    "name": beat.name,
+                    "host": beat.host,
+                    "pid": beat.pid,
+                    "queue": beat.queue,
+                    "endpoint": beat.endpoint,
+                    "token": beat.token,
+                },
+            ).scalar_one()
+        return BeatAnswer(drain=drain)
+
+    def agent_stop(self, agent_id: AgentId) -> None:
+        """Goodbye of an inference agent."""
+        with self.engine.begin() as connection:
+            connection.execute(text("SELECT agent_stop(:id)"), {"id": agent_id})
+
+    def claim(self, agent_id: AgentId, unit_id: UnitId) -> list[ClaimedItem]:
+        """Take what is left of a unit: nothing, if somebody has it; a unit of another queue is never given."""
+        with self.engine.begin() as connection:
+            rows = connection.execute(
+                text("SELECT * FROM work_claim(:agent, :unit)"), {"agent": agent_id, "unit": unit_id}
+            ).all()
+        models: dict[UUID, ModelRef] = {}
+        for row in rows:
+            if row.model_id not in models:
+                models[row.model_id] = _model(row)
+        return [
+            ClaimedItem(row.item_id, row.fence, row.attempt, row.node_id, row.rows, row.inputs, models[row.model_id])
+            for row in rows
+        ]
+
+    def beat(self, agent_id: AgentId, items: Sequence[tuple[ItemId, int]]) -> set[ItemId]:
+        """Prolong claims (item, fence); returns the items that are still the agent's."""
+        return self._items(
+            "SELECT work_beat(:agent, CAST(:items AS uuid[]), CAST(:fences AS bigint[]))",
+            {
+                "agent": agent_id,
+                "items": [item for item, _ in items],
+                "fences": [fence for _, fence in items],
+            },
+        )
+
+    def commit(self, agent_id: AgentId, results: Sequence[ItemResult]) -> set[ItemId]:
+        """Hand in results; returns those that counted: a stale fence is void."""
+        return self._items(
+            "SELECT work_commit(:agent, CAST(:items AS uuid[]), CAST(:fences AS bigint[]), CAST(:busy AS bigint[]),"
+            " CAST(:outputs AS bytea[]))",
+            {
+                "agent": agent_id,
+                "items": [r.item_id for r in results],
+                "fences": [r.fence for r in results],
+                "busy": [r.busy_us for r in results],
+                "outputs": [r.outputs for r in results],
+            },
+        )
+
+    def fail(self, agent_id: AgentId, failures: Sequence[ItemFailure]) -> set[ItemId]:
+        """Report items that could not be run; they are tried again, or dead after too many attempts."""
+        return self._items(
+            "SELECT work_fail(:agent, CAST(:items AS uuid[]), CAST(:fences AS bigint[]), CAST(:errors AS text[]))",
+            {
+                "agent": agent_id,
+                "items": [f.item_id for f in failures],
+                "fences": [f.fence for f in failures],
+                "errors": [f.error for f in failures],
+            },
+        )
+
+    def models(self) -> list[ModelRef]:
+        """Every registered model, for real-time requests."""
+        with self.engine.begin() as connection:
+            rows = connection.execute(text("SELECT * FROM node_models()")).all()
+        return [_model(row) for row in rows]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.engine.dispose()
+
+    def _items(self, statement: str, binds: dict[str, object]) -> set[ItemId]:
+        with self.engine.begin() as connection:
+            return set(connection.execute(text(statement), binds).scalars())
+
+
+def _model(row: Row[Any]) -> ModelRef:
+    signature = Signature.from_wire(row.signature)
+    return ModelRef(row.model_id, row.model_name, row.model_version, row.checksum, row.uri, signature)

@@ -1,0 +1,185 @@
+"""Nodes, their offers, and the slots that are left on them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from backend.domain.auctions import Ask
+from backend.domain.ids import AccountId, NodeId, OfferId
+from backend.domain.nodes import NodeState, OfferState
+from backend.domain.pricing import Market
+from backend.domain.work import AGENT_LOST_S
+from backend.storage.tables import NodeRow, OfferRow
+
+# A node is alive while some agent that serves its queue is up and has beaten lately; `n` is the node.
+ALIVE = "EXISTS (SELECT 1 FROM agents a WHERE a.queue = n.queue AND a.state = 'up' AND a.beat_at > :alive_since)"
+
+
+def alive_since(now: datetime) -> datetime:
+    """The oldest sign of life that still counts at `now`."""
+    return now - timedelta(seconds=AGENT_LOST_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A provider's machine as it is now; the ask is its open offer's, if it has one."""
+
+    id: NodeId
+    account_id: AccountId
+    name: str
+    resource_class: str
+    region: str
+    slots: int
+    busy_slots: int
+    state: NodeState
+    queue: str
+    alive: bool
+    ask_nano_per_slot_s: int | None
+
+
+_NODES = f"""
+    SELECT n.id, n.account_id, n.name, n.resource_class, n.region, n.slots, n.busy_slots, n.state, n.queue,
+           {ALIVE} AS alive, o.ask_nano_per_slot_s
+    FROM nodes n LEFT JOIN offers o ON o.node_id = n.id AND o.state = 'open'
+"""
+
+
+class NodeRepository:
+    """Machines."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, node: Node, now: datetime) -> bool:
+        """Record a new node; False, and nothing, if its account has one of that name."""
+        added = self._connection.execute(
+            insert(NodeRow)
+            .values(
+                id=node.id,
+                account_id=node.account_id,
+                name=node.name,
+                resource_class=node.resource_class,
+                region=node.region,
+                slots=node.slots,
+                state=node.state,
+                queue=node.queue,
+                created_at=now,
+            )
+            .on_conflict_do_nothing(index_elements=[NodeRow.account_id, NodeRow.name])
+            .returning(NodeRow.id)
+        )
+        return added.one_or_none() is not None
+
+    def find(self, node_id: NodeId, now: datetime) -> Node | None:
+        """The node of that id."""
+        return self._one("n.id = :id", {"id": node_id}, now)
+
+    def owned_by(self, account: AccountId | None, now: datetime) -> list[Node]:
+        """The nodes of an account, or all, by market and name."""
+        where = "WHERE n.account_id = :account" if account else ""
+        rows = self._connection.execute(
+            text(f"{_NODES} {where} ORDER BY n.resource_class, n.region, n.name"),
+            {"alive_since": alive_since(now), **({"account": account} if account else {})},
+        )
+        return [_node(row) for row in rows]
+
+    def set_state(self, node_id: NodeId, state: NodeState) -> None:
+        """Let a node drain, come back or leave."""
+        self._connection.execute(update(NodeRow).where(NodeRow.id == node_id).values(state=state))
+
+    def take(self, slots: Mapping[NodeId, int]) -> None:
+        """Mark slots of nodes busy, whose rows the caller has locked."""
+        self._add_busy(slots)
+
+    def give_back(self, slots: Mapping[NodeId, int]) -> None:
+        """Free slots of nodes; locks their rows in id order first."""
+        self._connection.execute(
+            text("SELECT 1 FROM nodes WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"), {"ids": list(slots)}
+        )
+        self._add_busy({node: -count for node, count in slots.items()})
+
+    def _add_busy(self, slots: Mapping[NodeId, int]) -> None:
+        self._connection.execute(
+            text(
+                "UPDATE nodes n SET busy_slots = n.busy_slots + v.slots"
+                " FROM unnest(CAST(:ids AS uuid[]), CAST(:slots AS int[])) AS v (id, slots) WHERE n.id = v.id"
+            ),
+            {"ids": list(slots), "slots": list(slots.values())},
+        )
+
+    def _one(self, where: str, binds: Mapping[str, object], now: datetime) -> Node | None:
+        row = self._connection.execute(
+            text(f"{_NODES} WHERE {where}"), {"alive_since": alive_since(now), **binds}
+        ).one_or_none()
+        return _node(row) if row else None
+
+
+class OfferRepository:
+    """Offers of nodes."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def replace(self, offer_id: OfferId, node_id: NodeId, ask_nano_per_slot_s: int, now: datetime) -> int:
+        """Withdraw the node's open offer and open a new one; returns its version."""
+        self.withdraw(node_id)
+        version = self._connection.execute(
+            text("SELECT coalesce(max(version), 0) + 1 FROM offers WHERE node_id = :node"), {"node": node_id}
+        ).scalar_one()
+        self._connection.execute(
+            insert(OfferRow).values(
+                id=offer_id,
+                node_id=node_id,
+                version=version,
+                ask_nano_per_slot_s=ask_nano_per_slot_s,
+                state=OfferState.OPEN,
+                created_at=now,
+            )
+        )
+        return int(version)
+
+    def withdraw(self, node_id: NodeId) -> None:
+        """Close the node's open offer; locks the node, so that two changes take turns."""
+        self._connection.execute(select(NodeRow.id).where(NodeRow.id == node_id).with_for_update())
+        self._connection.execute(
+            update(OfferRow)
+            .where(OfferRow.node_id == node_id, OfferRow.state == OfferState.OPEN)
+            .values(state=OfferState.WITHDRAWN)
+        )
+
+    def lock_open(self, market: Market, now: datetime) -> list[Ask]:
+        """Offers of a market's living nodes with free slots; the nodes stay locked until the transaction ends."""
+        rows = self._connection.execute(
+            text(
+                f"SELECT o.id, o.node_id, o.version, n.slots - n.busy_slots AS free, o.ask_nano_per_slot_s"
+                f" FROM offers o JOIN nodes n ON n.id = o.node_id WHERE o.state = 'open' AND n.state = 'active'"
+                f" AND n.resource_class = :resource_class AND n.region = :region AND n.busy_slots < n.slots"
+                f" AND {ALIVE} ORDER BY n.id FOR UPDATE OF n"
+            ),
+            {
+                "resource_class": market.resource_class,
+                "region": market.region,
+                "alive_since": alive_since(now),
+            },
+        )
+        return [Ask(row.id, row.node_id, row.version, row.free, row.ask_nano_per_slot_s) for row in rows]
+
+
+def _node(row: Row[Any]) -> Node:
+    return Node(
+        row.id,
+        row.account_id,
+        row.name,
+        row.resource_class,
+        row.region,
+        row.slots,
+        row.busy_slots,
+        NodeState(row.state),
+        row.queue,
+        row.alive,
+        row.ask_nano_per_slot_s,
+    )

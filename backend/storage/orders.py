@@ -1,0 +1,247 @@
+"""Orders, from placed to closed."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from backend.domain.auctions import Bid
+from backend.domain.ids import AccountId, HoldId, ModelId, NodeId, OrderId
+from backend.domain.orders import CloseReason, OrderState
+from backend.domain.pricing import Market
+from backend.domain.tiers import TierName, tier_named
+from backend.storage.nodes import ALIVE, alive_since
+from backend.storage.rows import insert_rows, update_rows, values_of
+from backend.storage.tables import OrderRow
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order's row; amounts in nano-credits."""
+
+    id: OrderId
+    account_id: AccountId
+    workload: str
+    model_id: ModelId
+    tier: TierName
+    strategy: str
+    resource_class: str
+    region: str
+    markets: list[str]
+    slots: int
+    limit_nano_per_slot_s: int
+    worst_case_nano: int
+    hold_id: HoldId
+    state: OrderState
+    reason: CloseReason | None
+    charged_nano: int
+    placed_at: datetime
+    deadline_at: datetime
+    started_at: datetime | None = None
+    closed_at: datetime | None = None
+
+    @property
+    def market(self) -> Market:
+        """The market that the order is in now."""
+        return Market(self.resource_class, self.region)
+
+    def bid(self) -> Bid:
+        """The order as an auction sees it."""
+        return Bid(self.id, self.slots, self.limit_nano_per_slot_s, tier_named(self.tier).rank, self.placed_at)
+
+
+_COLUMNS = ", ".join(f"o.{name}" for name in Order.__dataclass_fields__)
+
+_FIELDS = list(Order.__dataclass_fields__)
+_WIDTH, _TIER, _STATE, _REASON = len(_FIELDS), *map(_FIELDS.index, ("tier", "state", "reason"))
+
+# Orders that settlement has something to do with: items ran, or the end was decided. Sessions settle by window.
+_UNSETTLED = f"""
+    SELECT {_COLUMNS} FROM orders o
+    WHERE o.workload <> 'session' AND o.state IN ('open', 'running', 'closing') AND o.id IN (
+        SELECT order_id FROM work_items WHERE state = 'committed'
+        UNION SELECT id FROM orders WHERE state = 'closing' AND workload <> 'session'
+    )
+"""
+
+
+class OrderRepository:
+    """Orders. Whoever changes one, its items or its leases, locks its row first."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, orders: Sequence[Order]) -> None:
+        """Record new orders."""
+        insert_rows(self._connection, OrderRow, [values_of(order) for order in orders])
+
+    def find(self, order_id: OrderId, *, for_update: bool = False) -> Order | None:
+        """The order of that id."""
+        lock = "FOR UPDATE" if for_update else ""
+        rows = self._select(f"SELECT {_COLUMNS} FROM orders o WHERE o.id = :id {lock}", {"id": order_id})
+        return rows[0] if rows else None
+
+    def newest(
+        self, account: AccountId | None, state: OrderState | None, limit: int, before: OrderId | None
+    ) -> list[Order]:
+        """The newest orders of an account (None: of everybody), older than `before`; session orders too."""
+        return self._select(
+            f"SELECT {_COLUMNS} FROM orders o WHERE (CAST(:account AS uuid) IS NULL OR o.account_id = :account)"
+            f" AND (CAST(:state AS text) IS NULL OR o.state = :state)"
+            f" AND (CAST(:before AS uuid) IS NULL OR o.id < :before)"
+            f" ORDER BY o.id DESC LIMIT :limit",
+            {"account": account, "state": state, "before": before, "limit": limit},
+        )
+
+    def open_markets(self) -> list[Market]:
+        """Markets that have open orders."""
+        rows = self._connection.execute(
+            text("SELECT DISTINCT resource_class, region FROM orders WHERE state = 'open' ORDER BY 1, 2")
+        )
+        return [Market(row.resource_class, row.region) for row in rows]
+
+    def lock_market(self, market: Market) -> bool:
+        """Become the one who clears a market until the transaction ends; False if somebody else is."""
+        return bool(
+            self._connection.execute(
+                text("SELECT pg_try_advisory_xact_lock(hashtextextended(:market, 0))"),
+                {"market": f"market {market}"},
+            ).scalar_one()
+        )
+
+    def lock_open(self, market: Market, now: datetime, limit: int) -> list[Order]:
+        """Open orders of a market, oldest first, locked until the transaction ends.
+
+        An order past its deadline has had its chances, or has this one; nobody waits for a session that is.
+        """
+        return self._select(
+            f"SELECT {_COLUMNS} FROM orders o WHERE o.state = 'open' AND o.resource_class = :resource_class"
+            f" AND o.region = :region AND (o.workload <> 'session' OR o.deadline_at > :now)"
+            f" ORDER BY o.id LIMIT :limit FOR UPDATE SKIP LOCKED",
+            {"resource_class": market.resource_class, "region": market.region, "now": now, "limit": limit},
+        )
+
+    def lock_unsettled(self, limit: int) -> list[Order]:
+        """Orders with committed items or at their end, locked until the transaction ends."""
+        return self._select(f"{_UNSETTLED} ORDER BY o.id LIMIT :limit FOR UPDATE OF o SKIP LOCKED", {"limit": limit})
+
+    def lock_overdue(self, now: datetime, limit: int) -> list[Order]:
+        """Open orders past their deadline."""
+        return self._select(
+            f"SELECT {_COLUMNS} FROM orders o WHERE o.state = 'open' AND o.deadline_at <= :now"
+            f" ORDER BY o.id LIMIT :limit FOR UPDATE SKIP LOCKED",
+            {"now": now, "limit": limit},
+        )
+
+    def lock_hopeless(self, limit: int) -> list[Order]:
+        """Orders whose items are all settled, cancelled or dead, with at least one dead."""
+        return self._select(
+            f"SELECT {_COLUMNS} FROM orders o WHERE o.state IN ('open', 'running') AND o.id IN"
+            f" (SELECT order_id FROM work_items WHERE state = 'dead') AND NOT EXISTS"
+            f" (SELECT 1 FROM work_items w WHERE w.order_id = o.id AND w.state IN"
+            f" ('waiting', 'queued', 'running', 'committed')) ORDER BY o.id LIMIT :limit FOR UPDATE OF o SKIP LOCKED",
+            {"limit": limit},
+        )
+
+    def lock_on_dead_nodes(self, now: datetime, limit: int) -> list[tuple[Order, list[NodeId]]]:
+        """Running orders with active leases on nodes that are not alive, and those nodes."""
+        rows = self._connection.execute(
+            text(
+                f"SELECT {_COLUMNS}, d.nodes FROM orders o JOIN LATERAL ("
+                f" SELECT array_agg(l.node_id) AS nodes FROM leases l JOIN nodes n ON n.id = l.node_id"
+                f" WHERE l.order_id = o.id AND l.state = 'active' AND NOT {ALIVE}) d ON d.nodes IS NOT NULL"
+                f" WHERE o.state = 'running' ORDER BY o.id LIMIT :limit FOR UPDATE OF o SKIP LOCKED"
+            ),
+            {"alive_since": alive_since(now), "limit": limit},
+        )
+        return [(_order(row), row.nodes) for row in rows]
+
+    def lock(self, ids: Collection[OrderId]) -> list[Order]:
+        """Those of the orders that nobody else has locked."""
+        return self._select(
+            f"SELECT {_COLUMNS} FROM orders o WHERE o.id = ANY(:ids) ORDER BY o.id FOR UPDATE SKIP LOCKED",
+            {"ids": list(ids)},
+        )
+
+    def start(self, ids: Collection[OrderId], now: datetime) -> None:
+        """Orders that got a lease."""
+        self._connection.execute(
+            text(
+                "UPDATE orders SET state = 'running', reason = NULL, started_at = coalesce(started_at, :now)"
+                " WHERE id = ANY(:ids)"
+            ),
+            {"ids": list(ids), "now": now},
+        )
+
+    def move(self, moves: Sequence[tuple[OrderId, Market, CloseReason, OrderState]]) -> None:
+        """Orders that got nothing: the market to try next, the reason so far, and whether that was the end."""
+        update_rows(
+            self._connection,
+            OrderRow,
+            [
+                {
+                    "id": order_id,
+                    "resource_class": market.resource_class,
+                    "region": market.region,
+                    "reason": str(reason),
+                    "state": str(state),
+                }
+                for order_id, market, reason, state in moves
+            ],
+        )
+
+    def reopen_without_lease(self, ids: Collection[OrderId], deadline_at: datetime) -> None:
+        """Those that have no active lease go back to the auction; they get at least until `deadline_at`."""
+        self._connection.execute(
+            text(
+                "UPDATE orders o SET state = 'open', deadline_at = greatest(o.deadline_at, :deadline_at)"
+                " WHERE o.id = ANY(:ids)"
+                " AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.order_id = o.id AND l.state = 'active')"
+            ),
+            {"ids": list(ids), "deadline_at": deadline_at},
+        )
+
+    def begin_close(self, closings: Sequence[tuple[OrderId, CloseReason]]) -> None:
+        """Decide the end; settlement brings it about."""
+        update_rows(
+            self._connection,
+            OrderRow,
+            [{"id": order_id, "state": "closing", "reason": str(reason)} for order_id, reason in closings],
+        )
+
+    def raise_worst_case(self, order_id: OrderId, by_nano: int) -> None:
+        """A session that was prolonged may cost more."""
+        self._connection.execute(
+            text("UPDATE orders SET worst_case_nano = worst_case_nano + :by WHERE id = :id"),
+            {"id": order_id, "by": by_nano},
+        )
+
+    def write_settled(self, orders: Sequence[Order]) -> None:
+        """Charges and ends that settlement decided."""
+        update_rows(
+            self._connection,
+            OrderRow,
+            [
+                {
+                    "id": o.id,
+                    "state": str(o.state),
+                    "reason": o.reason and str(o.reason),
+                    "charged_nano": o.charged_nano,
+                    "closed_at": o.closed_at,
+                }
+                for o in orders
+            ],
+        )
+
+    def _select(self, statement: str, binds: dict[str, Any]) -> list[Order]:
+        return [_order(row) for row in self._connection.execute(text(statement), binds)]
+
+
+def _order(row: Row[Any]) -> Order:
+    values = list(row)[:_WIDTH]
+    values[_TIER] = TierName(values[_TIER])
+    values[_STATE] = OrderState(values[_STATE])
+    values[_REASON] = values[_REASON] and CloseReason(values[_REASON])
+    return Order(*values)

@@ -1,0 +1,73 @@
+"""Messages that are owed to the broker."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from backend.domain.work import Dispatch
+from backend.storage.ids import first_id_at, new_id
+from backend.storage.rows import insert_rows
+from backend.storage.tables import OutboxRow
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An unsent message and its row."""
+
+    id: UUID
+    dispatch: Dispatch
+
+
+class OutboxRepository:
+    """Written in the transaction that causes a message, emptied by the relay."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, dispatches: Sequence[Dispatch], now: datetime) -> None:
+        """Owe these messages."""
+        insert_rows(
+            self._connection,
+            OutboxRow,
+            [
+                {
+                    "id": new_id(),
+                    "unit_id": d.unit_id,
+                    "queue": d.queue,
+                    "priority": d.priority,
+                    "created_at": now,
+                }
+                for d in dispatches
+            ],
+        )
+
+    def claim_unsent(self, limit: int) -> list[Owed]:
+        """The oldest unsent messages, most urgent first, locked until the transaction ends."""
+        rows = self._connection.execute(
+            text(
+                "SELECT id, unit_id, queue, priority FROM outbox WHERE sent_at IS NULL"
+                " ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED"
+            ),
+            {"limit": limit},
+        ).all()
+        owed = [Owed(row.id, Dispatch(row.unit_id, row.queue, row.priority)) for row in rows]
+        return sorted(owed, key=lambda o: (o.dispatch.priority, o.id))
+
+    def forget_sent(self, before: datetime, limit: int) -> None:
+        """Delete sent messages that were written before."""
+        self._connection.execute(
+            text(
+                "DELETE FROM outbox WHERE id IN ("
+                "SELECT id FROM outbox WHERE id < :before AND sent_at IS NOT NULL ORDER BY id LIMIT :limit)"
+            ),
+            {"before": first_id_at(before), "limit": limit},
+        )
+
+    def mark_sent(self, ids: Collection[UUID], now: datetime) -> None:
+        """The broker has them."""
+        self._connection.execute(
+            text("UPDATE outbox SET sent_at = :now WHERE id = ANY(:ids)"), {"ids": list(ids), "now": now}
+        )

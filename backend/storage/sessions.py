@@ -1,0 +1,139 @@
+"""Session leases and their prepaid windows."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from backend.domain.ids import AccountId, HoldId, LeaseId, NodeId, OrderId, WindowId
+from backend.storage.nodes import ALIVE, alive_since
+from backend.storage.rows import insert_rows, update_rows, values_of
+from backend.storage.tables import WindowRow
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A prepaid stretch of a lease."""
+
+    id: WindowId
+    lease_id: LeaseId
+    seq: int
+    hold_id: HoldId
+    starts_at: datetime
+    ends_at: datetime
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWindow:
+    """An unsettled window with what its charge depends on."""
+
+    id: WindowId
+    lease_id: LeaseId
+    order_id: OrderId
+    hold_id: HoldId
+    starts_at: datetime
+    ends_at: datetime
+    slots: int
+    price_nano: int
+    lease_ended_at: datetime | None
+    provider: AccountId
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether nothing more will be used of it."""
+        return self.ends_at <= now or self.lease_ended_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session lease as a gateway needs it; the endpoint is that of a living agent of the node, if there is one."""
+
+    lease_id: LeaseId
+    order_id: OrderId
+    account_id: AccountId
+    node_id: NodeId
+    node_name: str
+    slots: int
+    price_nano_per_slot_s: int
+    state: str
+    granted_at: datetime
+    window_seq: int
+    window_ends_at: datetime
+    endpoint: str | None
+    token: str | None
+
+
+_SESSION = f"""
+    SELECT l.id, l.order_id, o.account_id, n.id, n.name, l.slots, l.price_nano_per_slot_s, l.state, l.granted_at,
+           w.seq, w.ends_at, a.endpoint, a.token
+    FROM leases l JOIN orders o ON o.id = l.order_id JOIN nodes n ON n.id = l.node_id
+    JOIN LATERAL (SELECT seq, ends_at FROM windows WHERE lease_id = l.id ORDER BY seq DESC LIMIT 1) w ON true
+    LEFT JOIN LATERAL (
+        SELECT a.endpoint, a.token FROM agents a WHERE a.queue = n.queue AND a.state = 'up'
+        AND a.beat_at > :alive_since AND a.endpoint IS NOT NULL ORDER BY a.id LIMIT 1
+    ) a ON {ALIVE}
+"""
+
+
+class SessionRepository:
+    """Leases of session orders."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add_windows(self, windows: Sequence[Window]) -> None:
+        """Record new windows; one per lease and number."""
+        insert_rows(self._connection, WindowRow, [values_of(window) for window in windows])
+
+    def of_order(self, order_id: OrderId, now: datetime) -> Session | None:
+        """The lease of a session order, once it has one."""
+        return self._one("l.order_id = :id", order_id, now)
+
+    def of_lease(self, lease_id: LeaseId, now: datetime) -> Session | None:
+        """A session by its lease."""
+        return self._one("l.id = :id", lease_id, now)
+
+    def states(self, leases: Collection[LeaseId]) -> dict[LeaseId, str]:
+        """Whether leases are still active."""
+        rows = self._connection.execute(
+            text("SELECT id, state FROM leases WHERE id = ANY(:ids)"), {"ids": list(leases)}
+        )
+        return {row.id: row.state for row in rows}
+
+    def orders_to_settle(self, now: datetime, limit: int) -> list[OrderId]:
+        """Session orders with a window that is over, or whose lease is, or that close without ever having had one."""
+        rows = self._connection.execute(
+            text("""
+                SELECT l.order_id FROM windows w JOIN leases l ON l.id = w.lease_id
+                WHERE w.state = 'open' AND (w.ends_at <= :now OR l.state = 'ended')
+                UNION SELECT id FROM orders WHERE state = 'closing' AND workload = 'session'
+                ORDER BY 1 LIMIT :limit
+            """),
+            {"now": now, "limit": limit},
+        )
+        return [row.order_id for row in rows]
+
+    def open_windows(self, orders: Collection[OrderId]) -> list[OpenWindow]:
+        """Unsettled windows of these orders, whose rows the caller has locked."""
+        rows: Any = self._connection.execute(
+            text("""
+                SELECT w.id, w.lease_id, l.order_id, w.hold_id, w.starts_at, w.ends_at, l.slots,
+                       l.price_nano_per_slot_s, l.ended_at, n.account_id
+                FROM windows w JOIN leases l ON l.id = w.lease_id JOIN nodes n ON n.id = l.node_id
+                WHERE l.order_id = ANY(:orders) AND w.state = 'open' ORDER BY w.lease_id, w.seq
+            """),
+            {"orders": list(orders)},
+        )
+        return [OpenWindow(*row) for row in rows]
+
+    def mark_settled(self, windows: Collection[WindowId]) -> None:
+        """These windows are charged."""
+        update_rows(self._connection, WindowRow, [{"id": window, "state": "settled"} for window in windows])
+
+    def _one(self, where: str, id_: object, now: datetime) -> Session | None:
+        row: Any = self._connection.execute(
+            text(f"{_SESSION} WHERE {where}"), {"id": id_, "alive_since": alive_since(now)}
+        ).one_or_none()
+        return Session(*row) if row else None

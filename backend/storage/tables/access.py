@@ -1,0 +1,57 @@
+"""Who may do what: accounts, API keys, remembered requests, and counters that gateways watch."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKey, Index
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.domain.access import Role
+from backend.storage.tables.base import Base, Key, one_of
+
+
+class AccountRow(Base):
+    """A customer or provider."""
+
+    __tablename__ = "accounts"
+
+    id: Mapped[Key]
+    name: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime]
+
+
+class ApiKeyRow(Base):
+    """An API key; only the SHA-256 of its secret is kept."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (one_of("role", Role), Index(None, "account_id"))
+
+    id: Mapped[Key]
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"))
+    role: Mapped[str]
+    label: Mapped[str]
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class IdempotencyRow(Base):
+    """The first answer to a request that carried an idempotency key."""
+
+    __tablename__ = "idempotency_keys"
+
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    body_digest: Mapped[bytes]
+    answer: Mapped[dict[str, object] | None] = mapped_column(JSONB)
+    created_at: Mapped[datetime]
+
+
+class ChangeRow(Base):
+    """A counter per kind of fact that gateways cache, bumped in the transaction that changes such a fact."""
+
+    __tablename__ = "changes"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger)

@@ -1,0 +1,138 @@
+"""What runs: models, leases, session windows, work items, units, and the outbox of messages still to be sent."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.domain.leases import ItemState, LeaseState, WindowState
+from backend.storage.tables.base import Base, Key, Nano, one_of
+
+
+class ModelRow(Base):
+    """A registered model file with its measured time."""
+
+    __tablename__ = "models"
+    __table_args__ = (
+        UniqueConstraint("name", "version"),
+        UniqueConstraint("name", "checksum"),
+        CheckConstraint("us_per_call > 0 AND us_per_row > 0", name="profiled"),
+    )
+
+    id: Mapped[Key]
+    name: Mapped[str]
+    version: Mapped[int]
+    checksum: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    uri: Mapped[str]
+    signature: Mapped[dict[str, object]] = mapped_column(JSONB)
+    us_per_call: Mapped[int]
+    us_per_row: Mapped[int]
+    created_at: Mapped[datetime]
+
+
+class LeaseRow(Base):
+    """The right to slots of a node that a trade gave to an order."""
+
+    __tablename__ = "leases"
+    __table_args__ = (
+        one_of("state", LeaseState),
+        CheckConstraint("(state = 'ended') = (ended_at IS NOT NULL)", name="ended_has_time"),
+        Index(None, "order_id"),
+        Index("ix_leases_active_node", "node_id", postgresql_where=text("state = 'active'")),
+    )
+
+    id: Mapped[Key]
+    trade_id: Mapped[UUID] = mapped_column(ForeignKey("trades.id"))
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"))
+    node_id: Mapped[UUID] = mapped_column(ForeignKey("nodes.id"))
+    slots: Mapped[int]
+    price_nano_per_slot_s: Mapped[Nano]
+    state: Mapped[str]
+    granted_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class WindowRow(Base):
+    """A prepaid stretch of a session lease."""
+
+    __tablename__ = "windows"
+    __table_args__ = (
+        one_of("state", WindowState),
+        UniqueConstraint("lease_id", "seq"),
+        Index("ix_windows_open", "ends_at", postgresql_where=text("state = 'open'")),
+    )
+
+    id: Mapped[Key]
+    lease_id: Mapped[UUID] = mapped_column(ForeignKey("leases.id"))
+    seq: Mapped[int]
+    hold_id: Mapped[UUID] = mapped_column(ForeignKey("holds.id"), unique=True)
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    state: Mapped[str]
+
+
+class UnitRow(Base):
+    """A message's worth of items for one queue; sent again when nobody takes it in time."""
+
+    __tablename__ = "units"
+
+    id: Mapped[Key]
+    queue: Mapped[str]
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    sends: Mapped[int]
+    resend_at: Mapped[datetime]
+
+
+class ItemRow(Base):
+    """One request to run; `fence` grows with every claim, and a commit must carry the latest."""
+
+    __tablename__ = "work_items"
+    __table_args__ = (
+        one_of("state", ItemState),
+        UniqueConstraint("order_id", "seq"),
+        CheckConstraint("billed_us IS NULL OR billed_us BETWEEN 0 AND us_max", name="billed_within_profile"),
+        CheckConstraint("(state IN ('committed', 'settled')) = (outputs IS NOT NULL)", name="committed_has_outputs"),
+        Index("ix_work_items_unit", "unit_id", postgresql_where=text("state IN ('queued', 'running')")),
+        Index("ix_work_items_claims", "claimed_until", postgresql_where=text("state = 'running'")),
+        Index("ix_work_items_committed", "order_id", postgresql_where=text("state = 'committed'")),
+        Index("ix_work_items_dead", "order_id", postgresql_where=text("state = 'dead'")),
+        Index("ix_work_items_waiting", "order_id", postgresql_where=text("state = 'waiting'")),
+    )
+
+    id: Mapped[Key]
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"))
+    seq: Mapped[int]
+    rows: Mapped[int]
+    us_max: Mapped[int] = mapped_column(BigInteger)
+    inputs: Mapped[bytes]
+    state: Mapped[str]
+    lease_id: Mapped[UUID | None] = mapped_column(ForeignKey("leases.id"))
+    unit_id: Mapped[UUID | None] = mapped_column(ForeignKey("units.id"))
+    attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    fence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    agent_id: Mapped[UUID | None]
+    claimed_at: Mapped[datetime | None]
+    claimed_until: Mapped[datetime | None]
+    committed_at: Mapped[datetime | None]
+    reported_us: Mapped[int | None] = mapped_column(BigInteger)
+    billed_us: Mapped[int | None] = mapped_column(BigInteger)
+    charged_nano: Mapped[Nano | None]
+    outputs: Mapped[bytes | None]
+    error: Mapped[str | None]
+
+
+class OutboxRow(Base):
+    """A message that a committed transaction still owes the broker; one row per dispatch."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index("ix_outbox_unsent", "id", postgresql_where=text("sent_at IS NULL")),)
+
+    id: Mapped[Key]
+    unit_id: Mapped[UUID] = mapped_column(ForeignKey("units.id"))
+    queue: Mapped[str]
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    created_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]

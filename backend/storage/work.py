@@ -1,0 +1,226 @@
+"""Work items and the units that carry them. Executors claim and commit through `node_database`, not here."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from backend.domain.ids import AccountId, ItemId, NodeId, OrderId, UnitId
+from backend.domain.leases import ItemState
+from backend.domain.work import ATTEMPTS_MAX, Dispatch, PackedUnit, WaitingItem
+from backend.storage.ids import new_id
+from backend.storage.rows import insert_rows, update_rows, values_of
+from backend.storage.tables import ItemRow, UnitRow
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """A work item as an order brings it."""
+
+    id: ItemId
+    order_id: OrderId
+    seq: int
+    rows: int
+    us_max: int
+    inputs: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedItem:
+    """An item that ran, with what its charge depends on."""
+
+    id: ItemId
+    order_id: OrderId
+    billed_us: int
+    price_nano: int
+    provider: AccountId
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """How many items of an order are not settled yet, and how many never will be."""
+
+    unsettled: int
+    dead: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item as its owner sees it."""
+
+    id: ItemId
+    seq: int
+    rows: int
+    state: ItemState
+    attempt: int
+    node_name: str | None
+    claimed_at: datetime | None
+    committed_at: datetime | None
+    billed_us: int | None
+    charged_nano: int | None
+    outputs: bytes | None
+    error: str | None
+
+
+class WorkRepository:
+    """Items and units."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, items: Sequence[NewItem]) -> None:
+        """Record new items, waiting for a lease."""
+        insert_rows(self._connection, ItemRow, [values_of(item) | {"state": "waiting"} for item in items])
+
+    def orders_waiting(self, limit: int) -> list[OrderId]:
+        """Running orders with items that have no unit yet."""
+        rows = self._connection.execute(
+            text("""
+                SELECT DISTINCT i.order_id FROM work_items i JOIN orders o ON o.id = i.order_id
+                WHERE i.state = 'waiting' AND o.state = 'running' ORDER BY 1 LIMIT :limit
+            """),
+            {"limit": limit},
+        )
+        return [row.order_id for row in rows]
+
+    def waiting(self, orders: Collection[OrderId]) -> dict[OrderId, list[WaitingItem]]:
+        """Items of these orders that have no unit yet, in order; the orders are locked by the caller."""
+        rows = self._connection.execute(
+            text(
+                "SELECT id, order_id, us_max FROM work_items"
+                " WHERE order_id = ANY(:orders) AND state = 'waiting' ORDER BY id"
+            ),
+            {"orders": list(orders)},
+        )
+        waiting: dict[OrderId, list[WaitingItem]] = {}
+        for row in rows:
+            waiting.setdefault(row.order_id, []).append(WaitingItem(row.id, row.us_max))
+        return waiting
+
+    def queue(self, units: Sequence[PackedUnit], resend_at: datetime) -> list[Dispatch]:
+        """Put items into units, which are sent again at `resend_at` if nobody claims them; returns their messages."""
+        dispatches = [Dispatch(UnitId(new_id()), unit.queue, unit.priority) for unit in units]
+        insert_rows(
+            self._connection,
+            UnitRow,
+            [
+                {"id": d.unit_id, "queue": d.queue, "priority": d.priority, "sends": 1, "resend_at": resend_at}
+                for d in dispatches
+            ],
+        )
+        update_rows(
+            self._connection,
+            ItemRow,
+            [
+                {"id": item, "unit_id": dispatch.unit_id, "lease_id": lease, "state": "queued"}
+                for dispatch, unit in zip(dispatches, units, strict=True)
+                for item, lease in unit.items
+            ],
+        )
+        return dispatches
+
+    def lock_committed(self, orders: Collection[OrderId], limit: int) -> list[CommittedItem]:
+        """Items of these orders that ran and are not charged yet, locked until the transaction ends."""
+        rows: Any = self._connection.execute(
+            text("""
+                SELECT i.id, i.order_id, i.billed_us, l.price_nano_per_slot_s, n.account_id
+                FROM work_items i JOIN leases l ON l.id = i.lease_id JOIN nodes n ON n.id = l.node_id
+                WHERE i.order_id = ANY(:orders) AND i.state = 'committed' ORDER BY i.id LIMIT :limit FOR UPDATE OF i
+            """),
+            {"orders": list(orders), "limit": limit},
+        )
+        return [CommittedItem(*row) for row in rows]
+
+    def left(self, orders: Collection[OrderId]) -> dict[OrderId, Left]:
+        """Per order, items not settled yet (committed ones included) and dead ones."""
+        rows = self._connection.execute(
+            text("""
+                SELECT order_id, count(*) FILTER (WHERE state IN ('waiting', 'queued', 'running', 'committed'))
+                       AS unsettled,
+                       count(*) FILTER (WHERE state = 'dead') AS dead
+                FROM work_items WHERE order_id = ANY(:orders) GROUP BY order_id
+            """),
+            {"orders": list(orders)},
+        )
+        return {row.order_id: Left(row.unsettled, row.dead) for row in rows}
+
+    def mark_settled(self, charges: Sequence[tuple[ItemId, int]]) -> None:
+        """Items that are charged, and their charges in nano-credits."""
+        update_rows(
+            self._connection,
+            ItemRow,
+            [{"id": item, "state": "settled", "charged_nano": charge} for item, charge in charges],
+        )
+
+    def cancel(self, orders: Collection[OrderId]) -> None:
+        """Stop what did not run; a commit that is under way is awaited, one that comes later is void."""
+        self._connection.execute(
+            text("""
+                UPDATE work_items SET state = 'cancelled' WHERE id IN (
+                    SELECT id FROM work_items
+                    WHERE order_id = ANY(:orders) AND state IN ('waiting', 'queued', 'running') ORDER BY id FOR UPDATE
+                )
+            """),
+            {"orders": list(orders)},
+        )
+
+    def take_back(self, orders: Collection[OrderId], nodes: Collection[NodeId]) -> None:
+        """Let items on these nodes wait for another lease; what a node still commits is void."""
+        self._connection.execute(
+            text("""
+                UPDATE work_items SET state = 'waiting', unit_id = NULL, lease_id = NULL WHERE id IN (
+                    SELECT i.id FROM work_items i JOIN leases l ON l.id = i.lease_id
+                    WHERE i.order_id = ANY(:orders) AND i.state IN ('queued', 'running') AND l.node_id = ANY(:nodes)
+                    ORDER BY i.id FOR UPDATE OF i
+                )
+            """),
+            {"orders": list(orders), "nodes": list(nodes)},
+        )
+
+    def lapse(self, now: datetime, limit: int) -> int:
+        """Return items whose claim ran out to their unit (dead after too many attempts) and have the unit resent."""
+        return self._connection.execute(
+            text("""
+                WITH lapsed AS (
+                    SELECT id FROM work_items WHERE state = 'running' AND claimed_until < :now
+                    ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+                ), returned AS (
+                    UPDATE work_items i SET state = CASE WHEN i.attempt >= :attempts THEN 'dead' ELSE 'queued' END,
+                           error = CASE WHEN i.attempt >= :attempts THEN coalesce(i.error, 'claim ran out') END
+                    FROM lapsed WHERE i.id = lapsed.id RETURNING i.unit_id
+                )
+                UPDATE units SET resend_at = :now WHERE id IN (SELECT unit_id FROM returned)
+            """),
+            {"now": now, "limit": limit, "attempts": ATTEMPTS_MAX},
+        ).rowcount
+
+    def resend(self, now: datetime, limit: int) -> list[Dispatch]:
+        """Units with items that nobody took in time; each waits twice as long for its next turn."""
+        rows = self._connection.execute(
+            text("""
+                UPDATE units SET sends = sends + 1,
+                       resend_at = :now + least(60, 5 * 2 ^ least(sends, 10)) * interval '1 s'
+                WHERE id IN (
+                    SELECT u.id FROM units u WHERE u.resend_at <= :now
+                    AND EXISTS (SELECT 1 FROM work_items i WHERE i.unit_id = u.id AND i.state = 'queued')
+                    ORDER BY u.id LIMIT :limit FOR UPDATE SKIP LOCKED
+                ) RETURNING id, queue, priority
+            """),
+            {"now": now, "limit": limit},
+        )
+        return [Dispatch(row.id, row.queue, row.priority) for row in rows]
+
+    def of_order(self, order_id: OrderId) -> list[Item]:
+        """The items of an order in their order, with results."""
+        rows: Any = self._connection.execute(
+            text("""
+                SELECT i.id, i.seq, i.rows, i.state, i.attempt, n.name, i.claimed_at, i.committed_at, i.billed_us,
+                       i.charged_nano, i.outputs, i.error
+                FROM work_items i LEFT JOIN leases l ON l.id = i.lease_id LEFT JOIN nodes n ON n.id = l.node_id
+                WHERE i.order_id = :order ORDER BY i.seq
+            """),
+            {"order": order_id},
+        )
+        return [Item(*row) for row in rows]

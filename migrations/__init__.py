@@ -1,0 +1,1 @@
+"""The schema's history; `swarmex init` brings a database to its head."""
