@@ -1,0 +1,159 @@
+"""A small market for tests: real services on a real database, with an executor in the test's own hands."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Engine, event
+
+from backend.bootstrap import Settings, Swarmex, connect_node, new_id, utc_now
+from backend.domain.access import Principal, Role
+from backend.domain.ids import AccountId, AgentId
+from backend.domain.money import NANO_PER_CREDIT
+from backend.domain.nodes import NodeSpec
+from backend.domain.orders import WorkloadRequest
+from backend.domain.work import AgentBeat, ClaimedItem, Dispatch, ItemResult
+from backend.services import accounts, allocation, deposits, models, nodes, orders, relay, settlement
+from backend.storage.models import Model
+from backend.storage.node_database import NodeDatabase
+from backend.storage.nodes import Node
+from backend.storage.orders import Order
+from tests.onnx_files import request as tensor_request
+from tests.onnx_files import write_doubling
+
+REQUEST = tensor_request((1.0, 2.0))
+ASK = 1_000_000
+
+
+@dataclass
+class Executor:
+    """An inference agent's side of the work functions, step by step."""
+
+    database: NodeDatabase
+    queue: str
+    id: AgentId = field(default_factory=lambda: AgentId(new_id()))
+
+    def beat(self) -> None:
+        """Show a sign of life."""
+        self.database.agent_beat(
+            AgentBeat(self.id, "inference", "test", "host", 1, self.queue, "http://127.0.0.1:1", "t")
+        )
+
+    def claim(self, dispatches: Sequence[Dispatch]) -> list[ClaimedItem]:
+        """Claim every unit of this queue that was dispatched."""
+        return [i for d in dispatches if d.queue == self.queue for i in self.database.claim(self.id, d.unit_id)]
+
+    def commit(self, items: Sequence[ClaimedItem], busy_us: int = 5) -> set[object]:
+        """Commit results for claimed items; returns the ids that counted."""
+        results = [ItemResult(i.item_id, i.fence, busy_us, b'{"outputs":[]}') for i in items]
+        return set(self.database.commit(self.id, results))
+
+
+class Market:
+    """One buyer with money, one provider, one model; nodes as asked for."""
+
+    def __init__(self, database_url: str, node_database_url: str, redis_url: str, namespace: str, folder: Path) -> None:
+        settings = Settings(data_folder=folder, database_url=database_url, redis_url=redis_url, bus_namespace=namespace)
+        self.app = Swarmex(settings, database_url, redis_url)
+        self.node_database = connect_node(settings.model_copy(update={"node_database_url": node_database_url}))
+        self.node_engine = self.node_database.engine
+        self.buyer = self.account("buyer", 1_000 * NANO_PER_CREDIT)
+        self.provider = self.account("provider")
+        self.model = self.register("doubling")
+
+    def account(self, name: str, nano: int = 0) -> Principal:
+        """An account with that much in its wallet."""
+        account_id: AccountId = accounts.create_account(self.app.uow(), utc_now(), name).id
+        if nano:
+            deposits.deposit(self.app.uow(), utc_now(), account_id, nano, f"payment for {name}")
+        return Principal(None, account_id, Role.PROVIDER)
+
+    def register(self, name: str, path: Path | None = None) -> Model:
+        """The model of a file under that name, or a tiny one."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = path or write_doubling(Path(folder) / "model.onnx")
+            return models.register_model(self.app.uow(), utc_now(), self.app.objects, name, path)
+
+    def node(self, name: str, slots: int = 1, ask: int = ASK, pool: str = "pool", kind: str = "fog") -> Node:
+        """A node with an open offer; it lives while an executor of its pool beats."""
+        spec = NodeSpec(name, kind, "north", slots, pool)
+        node = nodes.register_node(self.app.uow(), utc_now(), self.provider.account_id, spec)
+        nodes.offer(self.app.uow(), utc_now(), node.id, ask, self.provider)
+        return node
+
+    def executor(self, pool: str = "pool") -> Executor:
+        """An executor of a pool's nodes, alive for the next seconds."""
+        executor = Executor(self.node_database, f"pool.{pool}")
+        executor.beat()
+        return executor
+
+    def request(self, **changes: object) -> WorkloadRequest:
+        """An inference of one row in tier medium, or as changed."""
+        values: dict[str, object] = {
+            "workload": "inference",
+            "model": "doubling",
+            "tier": "medium",
+            "requests": [REQUEST],
+        }
+        return WorkloadRequest(**(values | changes))  # type: ignore[arg-type]  # a test's own words
+
+    def place(self, count: int = 1, **changes: object) -> list[Order]:
+        """Orders of the buyer; fails the test if one is refused."""
+        requests = [self.request(**changes) for _ in range(count)]
+        placed = orders.place_orders(self.app.uow(), utc_now(), self.buyer, requests)
+        assert all(isinstance(result, Order) for result in placed.results), placed.results
+        return [result for result in placed.results if isinstance(result, Order)]
+
+    def clear(self, now: datetime | None = None) -> int:
+        """One epoch of every market."""
+        return allocation.clear_markets(self.app.uow, now or utc_now())
+
+    def dispatched(self) -> list[Dispatch]:
+        """What the relay would hand to the broker."""
+        sent: list[Dispatch] = []
+        relay.relay(self.app.uow(), utc_now(), sent.extend)
+        return sent
+
+    def settle(self, now: datetime | None = None) -> int:
+        """One settlement batch."""
+        return settlement.settle_finished(self.app.uow(), now or utc_now())
+
+    def run(self, executor: Executor) -> None:
+        """Clear, execute and settle what is open, once."""
+        self.clear()
+        executor.commit(executor.claim(self.dispatched()))
+        self.settle()
+
+    def show(self, order: Order) -> Order:
+        """The order as it is now."""
+        return orders.show_order(self.app.uow(), order.id, self.buyer)
+
+    def wallet(self) -> accounts.AccountView:
+        """The buyer's money."""
+        return accounts.show_account(self.app.uow(), self.buyer.account_id)
+
+    def close(self) -> None:
+        """Drop all connections."""
+        self.app.close()
+        self.node_engine.dispose()
+
+
+class Statements:
+    """Counts the statements that an engine sends while it is entered."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.count = 0
+
+    def __enter__(self) -> "Statements":
+        self.count = 0
+        event.listen(self._engine, "before_cursor_execute", self._seen)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        event.remove(self._engine, "before_cursor_execute", self._seen)
+
+    def _seen(self, *_: object) -> None:
+        self.count += 1

@@ -1,0 +1,51 @@
+"""Tables fit a terminal of 100 columns and show ids whole."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from rich.console import Console
+
+from backend.cli.output import figures, identity, record, table, text, words
+
+ID = UUID("0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b")
+
+
+def drawn(shown: object, width: int = 100) -> list[str]:
+    """What a terminal of that width shows."""
+    console = Console(width=width, highlight=False, markup=False)
+    with console.capture() as capture:
+        console.print(shown)
+    return capture.get().splitlines()
+
+
+def test_ids_are_shown_whole_however_narrow_the_terminal_is() -> None:
+    made = table([identity("Order"), words("State"), figures("Charged")], [(ID, "expired: no_capacity", "0.000000001")])
+    lines = drawn(made, width=60)
+    assert any(str(ID) in line for line in lines)
+    assert all(len(line) <= 60 for line in lines)
+
+
+def test_amounts_line_up_at_the_right() -> None:
+    lines = drawn(table([words("Name"), figures("Wallet")], [("a", "1.000000000"), ("b", "100.000000000")]))
+    assert len({len(line.rstrip()) for line in lines[2:]}) == 1
+
+
+def test_markup_in_a_value_is_shown_as_it_is() -> None:
+    assert any("[bold]x[/bold]" in line for line in drawn(record({"label": "[bold]x[/bold]"})))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "–"),
+        (True, "yes"),
+        (0, "0"),
+        ("", ""),
+        (["a", 1], "a, 1"),
+        ({"a": [1]}, '{"a": [1]}'),
+        (datetime(2026, 1, 2, 3, 4, 5, 600, tzinfo=UTC), "2026-01-02 03:04:05"),
+    ],
+)
+def test_values_read_as_people_write_them(value: object, shown: str) -> None:
+    assert text(value) == shown
