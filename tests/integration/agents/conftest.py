@@ -1,0 +1,54 @@
+"""A market, and what an inference agent is made of, for every test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agents.engines.onnx import OnnxEngine
+from agents.inference.claims import ClaimKeeper
+from agents.inference.models import LoadedModels
+from agents.inference.runner import UnitRunner
+from agents.model_cache import ModelCache
+from agents.work_port import DirectWorkPort
+from backend.bootstrap import new_id
+from backend.domain.ids import AgentId
+from backend.domain.work import AgentBeat
+from tests.market import Market
+
+
+@pytest.fixture
+def market(
+    database_url: str, node_database_url: str, redis_url: str, namespace: str, tmp_path: Path
+) -> Iterator[Market]:
+    """A buyer with 1,000 credits, a provider without nodes yet, and a model that doubles."""
+    market = Market(database_url, node_database_url, redis_url, namespace, tmp_path)
+    yield market
+    market.close()
+
+
+class Node:
+    """The working parts of an inference agent of a pool, without its process."""
+
+    def __init__(self, market: Market, folder: Path, pool: str = "pool") -> None:
+        self.agent_id = AgentId(new_id())
+        self.port = DirectWorkPort(market.node_database, self.agent_id, market.app.bus)
+        self.models = LoadedModels(ModelCache(folder / "cache", market.app.objects), OnnxEngine())
+        self.claims = ClaimKeeper(self.port, every_s=0.2)
+        self.runner = UnitRunner(self.port, self.models, self.claims)
+        self._queue = f"pool.{pool}"
+        self.beat()
+
+    def beat(self) -> None:
+        """A sign of life, good for three seconds."""
+        beat = AgentBeat(self.agent_id, "inference", "test", "host", 1, self._queue, "http://127.0.0.1:1", "t")
+        self.port.beat(beat)
+
+
+@pytest.fixture
+def node(market: Market, tmp_path: Path) -> Iterator[Node]:
+    """An executor of pool `pool` that keeps its claims alive."""
+    node = Node(market, tmp_path)
+    node.claims.start()
+    yield node
+    node.claims.stop()

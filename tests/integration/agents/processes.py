@@ -1,0 +1,88 @@
+"""Agents as real processes, and waiting for what they do."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from agents.manager.agent import deployment_of
+from agents.runtimes.base import Member
+from agents.runtimes.environment import FLEET, FLEET_MEMBER, FLEET_NAME, Deployment, environment_of
+from backend.domain.fleet import AgentKind
+from tests.market import Market
+
+LABELS = (FLEET, FLEET_NAME, FLEET_MEMBER)
+WAIT_S = 30.0
+
+
+def deployment(market: Market, node_database_url: str) -> Deployment:
+    """The market's deployment, with the node role that the tests have."""
+    shared = deployment_of(market.app)
+    return Deployment(
+        shared.fleet,
+        shared.folder,
+        shared.database_url,
+        shared.redis_url,
+        lambda: node_database_url,
+        shared.objects_url,
+        shared.model_cache,
+        shared.bus_namespace,
+        shared.log_level,
+    )
+
+
+class AgentProcess:
+    """`python -m agents …` with the environment that the manager would give it, its log in a file."""
+
+    def __init__(self, shared: Deployment, *arguments: str, without: Sequence[str] = ()) -> None:
+        kind = AgentKind(arguments[0])
+        member = Member(arguments[0], 0, kind, arguments[1:])
+        environment = environment_of(member, shared, os.environ)
+        for label in (*LABELS, *without):
+            del environment[label]
+        self._log = shared.folder / f"{kind}-{time.monotonic_ns()}.log"
+        with self._log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "agents", *arguments], env=environment, stdout=output, stderr=output
+            )
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The facts of that name that it has logged."""
+        lines = [line for line in self._log.read_text().splitlines() if line.startswith("{")]
+        return [fact for line in lines if (fact := json.loads(line)).get("event") == name]
+
+    def says(self, name: str) -> Callable[[], bool]:
+        """Whether it has logged such a fact by now."""
+        return lambda: bool(self.events(name))
+
+    def log(self) -> str:
+        """All that it wrote."""
+        return self._log.read_text()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = WAIT_S) -> int:
+        """Its exit code after a signal."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(timeout_s)
+
+
+def until(condition: Callable[[], object], what: str, timeout_s: float = WAIT_S) -> float:
+    """Seconds until `condition` held; fails when it does not in time."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < timeout_s, f"not within {timeout_s} s: {what}"
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and not a zombie."""
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:3]
+    except FileNotFoundError:
+        return False

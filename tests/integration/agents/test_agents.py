@@ -1,0 +1,116 @@
+"""The operator's agents as processes: woken by events, patient with outages, orderly at the end."""
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import make_url, text
+
+from backend.domain.fleet import AgentKind
+from backend.domain.orders import OrderState
+from backend.services import audit
+from tests.integration.agents.processes import AgentProcess, deployment, until
+from tests.market import Market
+from tests.onnx_files import request
+from tests.own_redis import OwnRedis
+
+OWNERS = [AgentKind.PRICING, AgentKind.ALLOCATION, AgentKind.SETTLEMENT]
+Start = Callable[..., AgentProcess]
+
+
+@pytest.fixture
+def start(market: Market, node_database_url: str) -> Iterator[Start]:
+    started: list[AgentProcess] = []
+
+    def start(*arguments: str) -> AgentProcess:
+        started.append(AgentProcess(deployment(market, node_database_url), *arguments))
+        return started[-1]
+
+    yield start
+    for agent in started:
+        agent.stop(signal.SIGKILL)
+
+
+def states(market: Market) -> list[str]:
+    with market.app.engine.connect() as connection:
+        return list(connection.execute(text("SELECT state FROM agents")).scalars())
+
+
+def seconds_to_settle(market: Market) -> float:
+    """From an order's placement to its settlement."""
+    [order] = market.place(requests=[request((1.0, 2.0))])
+    return until(lambda: market.show(order).state == OrderState.SETTLED, "it is settled", 10.0)
+
+
+@pytest.mark.parametrize("kind", OWNERS)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_agent_registers_beats_and_says_goodbye(
+    market: Market, start: Start, kind: AgentKind, number: signal.Signals
+) -> None:
+    agent = start(kind)
+    until(lambda: states(market) == ["up"], "it is registered")
+    assert agent.stop(number) == 0
+    assert states(market) == ["stopped"]
+    assert agent.events("agent.tick_failed") == []
+
+
+def test_an_order_goes_all_the_way_by_events_alone(market: Market, start: Start) -> None:
+    market.node("a")
+    agents = [start(kind) for kind in OWNERS] + [start("inference", "--pool", "pool")]
+    until(agents[-1].says("consumer.ready"), "the node consumes")
+    until(lambda: states(market) == ["up"] * 4, "all are up")
+    took_s = sorted(seconds_to_settle(market) for _ in range(5))
+    print("seconds from placed to settled:", took_s)
+    assert took_s[2] < 1.0, "woken by events, not by the clock"
+    assert [agent.stop() for agent in agents] == [0] * 4
+    assert audit.audit_ledger(market.app.uow()).ok
+
+
+def test_an_agent_outlives_a_database_that_goes_and_comes_back(
+    market: Market, start: Start, database_url: str, database_admin: psycopg.Connection
+) -> None:
+    agent = start("settlement")
+    until(lambda: states(market) == ["up"], "it is registered")
+    name = sql.Identifier(make_url(database_url).database or "")
+    database_admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
+    database_admin.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [make_url(database_url).database]
+    )
+    until(agent.says("agent.beat_failed"), "it notices")
+    until(agent.says("chore.failed"), "its duties fail")
+    database_admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))
+    until(agent.says("agent.beat_recovered"), "it is back")
+    assert agent.stop() == 0
+    assert states(market) == ["stopped"]
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
+    server = OwnRedis(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.mark.slow
+def test_without_redis_orders_are_settled_late_but_once_it_is_back(
+    database_url: str, node_database_url: str, own_redis: OwnRedis, namespace: str, tmp_path: Path
+) -> None:
+    market = Market(database_url, node_database_url, own_redis.url, namespace, tmp_path)
+    market.node("a")
+    shared = deployment(market, node_database_url)
+    agents = [AgentProcess(shared, kind) for kind in OWNERS] + [AgentProcess(shared, "inference", "--pool", "pool")]
+    until(agents[-1].says("consumer.ready"), "the node consumes")
+    until(lambda: states(market) == ["up"] * 4, "all are up")
+    own_redis.kill()
+    [order] = market.place(requests=[request((1.0, 2.0))])
+    until(lambda: market.show(order).state == OrderState.RUNNING, "cleared without a single event", 10.0)
+    until(agents[2].says("chore.failed"), "the relay cannot send")
+    assert {fact["chore"] for fact in agents[2].events("chore.failed")} == {"relay"}
+    own_redis.start()
+    until(lambda: market.show(order).state == OrderState.SETTLED, "settled once Redis is back")
+    assert [agent.stop() for agent in agents] == [0] * 4
+    market.close()

@@ -1,0 +1,276 @@
+"""A node's Open Inference Protocol server over real HTTP."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from agents.engines.onnx import OnnxEngine
+from agents.inference import oip_app
+from agents.inference.catalogue import Catalogue
+from agents.inference.models import LoadedModels
+from agents.model_cache import ModelCache
+from agents.oip_server import OipServer
+from backend.domain.work import ModelRef
+from backend.storage.objects import ObjectStore
+from tests.onnx_files import reference_to, request, write_doubling, write_slow_on_demand
+
+INFER = "/v2/models/doubling/infer"
+
+
+class Registry:
+    """The one question that a catalogue asks of the work port."""
+
+    def __init__(self) -> None:
+        self.known: list[ModelRef] = []
+        self.asked = 0
+        self.away = False
+
+    def models(self) -> list[ModelRef]:
+        self.asked += 1
+        if self.away:
+            raise ConnectionError("away")
+        return self.known
+
+
+class Served:
+    """A server with two versions of a model, and a client that shows the token."""
+
+    def __init__(self, folder: Path, **limits: int) -> None:
+        self.folder = folder
+        self.objects = ObjectStore((folder / "objects").as_uri())
+        self.registry = Registry()
+        self.register("doubling", 1, write_doubling(folder / "1.onnx", 20.0))
+        self.register("doubling", 2, write_doubling(folder / "2.onnx", 2.0))
+        self.register("slow", 1, write_slow_on_demand(folder / "slow.onnx"))
+        models = LoadedModels(ModelCache(folder / "cache", self.objects), OnnxEngine())
+        self.server = OipServer(Catalogue(self.registry), models, **limits)  # type: ignore[arg-type]  # as above
+        self.server.start()
+        assert self.server.wait_up(10.0)
+        self.client = httpx.Client(
+            base_url=self.server.endpoint, headers={"Authorization": f"Bearer {self.server.token}"}, timeout=20.0
+        )
+
+    def register(self, name: str, version: int, path: Path) -> ModelRef:
+        uri = f"models/{path.name}"
+        self.objects.put_file(path, uri)
+        self.registry.known.append(reference_to(path, uri, name, version))
+        return self.registry.known[-1]
+
+    def infer(self, body: object, path: str = INFER) -> httpx.Response:
+        return self.client.post(path, json=body)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    served = Served(tmp_path)
+    yield served
+    served.client.close()
+    served.server.stop()
+
+
+def test_the_newest_version_answers_unless_another_is_named(served: Served) -> None:
+    newest = served.infer(request((1.0, 2.0)))
+    assert newest.json() == {
+        "model_name": "doubling",
+        "model_version": "2",
+        "outputs": [{"name": "y", "datatype": "FP32", "shape": [1, 2], "data": [2.0, 4.0]}],
+    }
+    older = served.infer(request((1.0, 2.0)), "/v2/models/doubling/versions/1/infer")
+    assert older.json()["model_version"] == "1"
+    assert older.json()["outputs"][0]["data"] == [20.0, 40.0]
+
+
+def test_an_id_is_echoed_and_left_out_when_absent(served: Served) -> None:
+    assert served.infer(request((1.0, 2.0)) | {"id": "a-7"}).json()["id"] == "a-7"
+    assert "id" not in served.infer(request((1.0, 2.0))).json()
+
+
+def test_every_answer_says_how_long_the_engine_was_busy(served: Served) -> None:
+    quick = served.infer(request((1.0, 0.0)), "/v2/models/slow/infer")
+    slow = served.infer(request((1.0, 100.0)), "/v2/models/slow/infer")
+    assert 1 <= int(quick.headers["Swarmex-Busy-Us"]) < int(slow.headers["Swarmex-Busy-Us"])
+    assert int(slow.headers["Swarmex-Busy-Us"]) <= slow.elapsed.total_seconds() * 1e6
+
+
+def test_metadata_and_health_are_as_the_protocol_has_them(served: Served) -> None:
+    assert served.client.get("/v2").json()["extensions"] == []
+    assert served.client.get("/v2/models/doubling").json() == {
+        "name": "doubling",
+        "versions": ["1", "2"],
+        "platform": "onnxruntime_onnx",
+        "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}],
+        "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 2]}],
+    }
+    for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/doubling/ready"):
+        assert served.client.get(path).status_code == 200
+    assert served.client.get("/v2/models/doubling/versions/2/ready").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v2", "/v2/models/doubling", "/v2/models/doubling/ready"])
+@pytest.mark.parametrize("given", [None, "Bearer wrong", "Basic dTpw", "Bearer", "Bearer \xe9"])
+def test_without_the_agents_token_nothing_but_health_is_told(served: Served, path: str, given: str | None) -> None:
+    headers = [] if given is None else [(b"Authorization", given.encode("latin-1"))]
+    with httpx.Client(base_url=served.server.endpoint) as stranger:
+        refused = stranger.get(path, headers=headers)
+        assert refused.status_code == 401
+        assert refused.json().keys() == {"error"}
+        assert stranger.post(INFER, json=request((1.0, 2.0)), headers=headers).status_code == 401
+        assert stranger.get("/v2/health/live").status_code == 200
+
+
+def test_a_token_is_new_at_every_start(served: Served, tmp_path: Path) -> None:
+    assert len(served.server.token) >= 32
+    models = LoadedModels(ModelCache(tmp_path / "cache", served.objects), OnnxEngine())
+    other = OipServer(Catalogue(served.registry), models)  # type: ignore[arg-type]  # the one question
+    assert other.token != served.server.token
+    other.stop()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v2/models/nobody/infer", 404),
+        ("/v2/models/doubling/versions/3/infer", 404),
+        ("/v2/models/doubling/versions/two/infer", 404),
+        ("/v2/models/doubling/versions/٣/infer", 404),
+        ("/v2/models/doubling/versions/99999999999999999999/infer", 404),
+        ("/v2/elsewhere", 404),
+        ("/v2/models/doubling", 405),
+    ],
+)
+def test_unknown_paths_and_models_are_told_apart_from_broken_ones(served: Served, path: str, status: int) -> None:
+    answer = served.infer(request((1.0, 2.0)), path)
+    assert answer.status_code == status
+    assert answer.json().keys() == {"error"}
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b"", "JSON"),
+        (b"{", "JSON"),
+        (b"[]", "inputs"),
+        (b"{}", "inputs"),
+        (b'{"inputs": [{"name": "z", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}', "inputs[0].name"),
+        (b'{"inputs": [{"name": "x", "datatype": "FP64", "shape": [1, 2], "data": [1, 2]}]}', "FP32"),
+        (b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]}', "shape"),
+        (b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1]}]}', "data"),
+        (b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, NaN]}]}', "JSON"),
+        (b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 1e39]}]}', "data"),
+    ],
+)
+def test_a_bad_request_is_told_the_field_and_what_would_pass(served: Served, body: bytes, named: str) -> None:
+    answer = served.client.post(INFER, content=body)
+    assert answer.status_code == 400
+    assert named in answer.json()["error"]
+
+
+def test_a_body_above_the_limit_is_refused_before_it_is_read_whole(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oip_app, "REQUEST_BYTES_MAX", 1_000)
+    assert served.client.post(INFER, content=b" " * 2_000).status_code == 413
+
+
+def test_a_body_that_does_not_arrive_ends_with_an_answer(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oip_app, "BODY_TIMEOUT_S", 0.2)
+
+    def dripping() -> Iterator[bytes]:
+        yield b"{"
+        time.sleep(1.0)
+        yield b"}"
+
+    assert served.client.post(INFER, content=dripping()).status_code == 400
+
+
+def test_binary_tensors_are_refused_and_not_misread(served: Served) -> None:
+    answer = served.client.post(INFER, content=b"{}", headers={"Inference-Header-Content-Length": "2"})
+    assert answer.status_code == 400
+    assert "binary" in answer.json()["error"]
+
+
+def test_a_model_registered_later_is_found_when_it_is_asked_for(served: Served) -> None:
+    assert served.infer(request((1.0, 2.0)), "/v2/models/late/infer").status_code == 404
+    served.register("late", 1, write_doubling(served.folder / "late.onnx", 5.0))
+    time.sleep(0.3)
+    answer = served.infer(request((1.0, 2.0)), "/v2/models/late/infer")
+    assert answer.json()["outputs"][0]["data"] == [5.0, 10.0]
+
+
+def test_asking_for_unknown_models_does_not_flood_the_coordinator(served: Served) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: served.client.get(f"/v2/models/unknown-{n}"), range(100)))
+    assert served.registry.asked <= 10
+
+
+def test_known_models_are_served_while_the_coordinator_is_away(served: Served) -> None:
+    assert served.infer(request((1.0, 2.0))).status_code == 200
+    served.registry.away = True
+    time.sleep(0.3)
+    assert served.infer(request((1.0, 2.0))).status_code == 200
+    assert served.client.get("/v2/models/unknown").status_code == 503
+
+
+def test_a_model_with_another_checksum_is_not_served(served: Served) -> None:
+    model = served.register("forged", 1, write_doubling(served.folder / "forged.onnx", 7.0))
+    (served.folder / "objects" / model.uri).write_bytes((served.folder / "1.onnx").read_bytes())
+    time.sleep(0.3)
+    answer = served.infer(request((1.0, 2.0)), "/v2/models/forged/infer")
+    assert answer.status_code == 503
+    assert model.checksum in answer.json()["error"]
+
+
+def test_above_the_limit_of_places_requests_are_turned_away_at_once(tmp_path: Path) -> None:
+    served = Served(tmp_path, in_flight_max=2, threads=1)
+    assert served.infer(request((1.0, 0.0)), "/v2/models/slow/infer").status_code == 200
+    with ThreadPoolExecutor(6) as pool:
+        slow = request((1.0, 300.0))
+        answers = list(pool.map(lambda _: served.infer(slow, "/v2/models/slow/infer"), range(6)))
+    codes = sorted(answer.status_code for answer in answers)
+    assert codes == [200, 200, 429, 429, 429, 429]
+    turned_away = [answer for answer in answers if answer.status_code == 429]
+    assert all(answer.headers["Retry-After"] == "1" for answer in turned_away)
+    assert all(answer.elapsed.total_seconds() < 0.5 for answer in turned_away)
+    served.client.close()
+    served.server.stop()
+
+
+def test_a_client_that_leaves_gives_its_place_back_and_its_queued_work_is_not_done(tmp_path: Path) -> None:
+    served = Served(tmp_path, in_flight_max=2, threads=1)
+    assert served.infer(request((1.0, 0.0)), "/v2/models/slow/infer").status_code == 200
+    running = threading.Thread(target=served.infer, args=[request((1.0, 500.0)), "/v2/models/slow/infer"])
+    running.start()
+    time.sleep(0.2)
+    started = time.monotonic()
+    with pytest.raises(httpx.ReadTimeout):
+        served.client.post("/v2/models/slow/infer", json=request((1.0, 5_000.0)), timeout=0.1)
+    time.sleep(0.2)
+    last = served.infer(request((1.0, 0.0)), "/v2/models/slow/infer")
+    assert last.status_code == 200, "the place of the one that left is free again"
+    assert time.monotonic() - started < 5.0, "its 10 s of work were not begun"
+    running.join()
+    served.client.close()
+    served.server.stop()
+
+
+def test_draining_finishes_what_is_in_flight_and_takes_nothing_new(served: Served) -> None:
+    served.infer(request((1.0, 0.0)), "/v2/models/slow/infer")
+    answers: list[httpx.Response] = []
+    running = threading.Thread(
+        target=lambda: answers.append(served.infer(request((1.0, 300.0)), "/v2/models/slow/infer"))
+    )
+    running.start()
+    time.sleep(0.2)
+    served.server.drain()
+    assert served.infer(request((1.0, 2.0))).status_code == 503
+    assert served.client.get("/v2/health/ready").status_code == 503
+    served.server.stop()
+    running.join()
+    assert [answer.status_code for answer in answers] == [200]
+    with pytest.raises(httpx.ConnectError):
+        served.client.get("/v2/health/live")

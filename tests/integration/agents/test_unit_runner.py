@@ -1,0 +1,249 @@
+"""Units through the work port on a real database: claimed, run, committed in groups, kept and lost."""
+
+import json
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from agents.inference import outcomes
+from agents.inference.runner import UnitReport
+from backend.bootstrap import utc_now
+from backend.domain.events import Topic
+from backend.domain.ids import ItemId, UnitId
+from backend.domain.orders import OrderState
+from backend.domain.work import CLAIM_S, ItemResult
+from backend.services import models as registry
+from backend.services import sweeper
+from tests.integration.agents.conftest import Node
+from tests.market import Market
+from tests.onnx_files import request, write_doubling, write_slow_on_demand
+
+
+def rows(market: Market, statement: str) -> list[tuple[Any, ...]]:
+    """What the owner sees in the database."""
+    with market.app.engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(statement))]
+
+
+def register_slow(market: Market, folder: Path) -> None:
+    """A model that multiplies matrices as often as its last input says, 3 ms each, and is profiled with none."""
+    path = write_slow_on_demand(folder / "slow.onnx")
+    registry.register_model(market.app.uow(), utc_now(), market.app.objects, "slow", path)
+
+
+def units(market: Market) -> list[UnitId]:
+    return [dispatch.unit_id for dispatch in market.dispatched()]
+
+
+def test_a_unit_is_run_and_its_results_are_those_of_the_model(market: Market, node: Node) -> None:
+    market.node("a")
+    [order] = market.place(requests=[request((1.0, 2.0)), request((3.0, 4.0), (5.0, 6.0))], workload="batch")
+    market.clear()
+    reports = [node.runner.run(unit) for unit in units(market)]
+    assert sum(report.committed for report in reports) == 2
+    outputs = [json.loads(bytes(value)) for (value,) in rows(market, "SELECT outputs FROM work_items ORDER BY id")]
+    assert [output["outputs"][0]["data"] for output in outputs] == [[2.0, 4.0], [6.0, 8.0, 10.0, 12.0]]
+    assert all(busy >= 1 for (busy,) in rows(market, "SELECT reported_us FROM work_items"))
+    market.settle()
+    assert market.show(order).state == OrderState.SETTLED
+
+
+def test_a_message_that_comes_twice_or_for_nothing_does_no_harm(market: Market, node: Node) -> None:
+    market.node("a")
+    market.place()
+    market.clear()
+    [unit] = units(market)
+    assert node.runner.run(unit) == UnitReport(1, 1, 0)
+    assert node.runner.run(unit) == UnitReport(0, 0, 0)
+    assert node.runner.run(UnitId(uuid4())) == UnitReport(0, 0, 0)
+
+
+def test_an_item_that_fails_is_given_back_with_its_reason_and_the_others_count(market: Market, node: Node) -> None:
+    market.node("a")
+    market.place(requests=[request((1.0, 2.0)), request((3.0, 4.0))], workload="batch")
+    market.clear()
+    [unit] = units(market)
+    with market.app.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE work_items SET inputs = '{\"inputs\": []}' WHERE id = (SELECT id FROM work_items LIMIT 1)")
+        )
+    assert node.runner.run(unit) == UnitReport(claimed=2, committed=1, failed=1)
+    [(state, error)] = rows(market, "SELECT state, error FROM work_items WHERE error IS NOT NULL")
+    assert state == "queued"
+    assert "'x' is missing" in str(error)
+
+
+def test_a_model_with_another_checksum_is_refused_and_the_reason_is_recorded(
+    market: Market, node: Node, tmp_path: Path
+) -> None:
+    market.node("a")
+    market.place()
+    market.clear()
+    forged = write_doubling(tmp_path / "forged.onnx", factor=3.0)
+    [stored] = (tmp_path / "objects").rglob("*.onnx")
+    stored.write_bytes(forged.read_bytes())
+    [unit] = units(market)
+    assert node.runner.run(unit) == UnitReport(claimed=1, committed=0, failed=1)
+    [(error,)] = rows(market, "SELECT error FROM work_items")
+    assert "sha256" in str(error)
+    assert market.model.ref.checksum in str(error)
+
+
+def test_results_are_committed_in_groups_of_bounded_size_and_age(
+    market: Market, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "COMMIT_EVERY_S", 1e9)
+    sizes: list[int] = []
+    commit = node.port.commit
+
+    def counted(results: Sequence[ItemResult]) -> set[ItemId]:
+        sizes.append(len(results))
+        return commit(results)
+
+    monkeypatch.setattr(node.port, "commit", counted)
+    market.node("a")
+    market.place(requests=[request((1.0, 2.0))] * 120, workload="batch", tier="medium")
+    market.clear()
+    for unit in units(market):
+        node.runner.run(unit)
+    assert max(sizes) == outcomes.COMMIT_ITEMS_MAX
+    assert sum(sizes) == 120
+
+
+def test_what_is_done_is_committed_long_before_a_slow_unit_ends(market: Market, node: Node, tmp_path: Path) -> None:
+    register_slow(market, tmp_path)
+    market.node("a")
+    market.place(model="slow", requests=[request((1.0, 40.0))] * 8, workload="batch")
+    market.clear()
+    [unit, *_] = units(market)
+    running = threading.Thread(target=node.runner.run, args=[unit])
+    running.start()
+    deadline = time.monotonic() + 20
+    done = 0
+    while running.is_alive() and not done and time.monotonic() < deadline:
+        [(done,)] = rows(market, "SELECT count(*) FROM work_items WHERE state = 'committed'")
+        time.sleep(0.01)
+    still_running = running.is_alive()
+    running.join()
+    assert done
+    assert still_running
+
+
+@pytest.mark.slow
+def test_claims_of_an_item_that_takes_longer_than_a_claim_are_kept(market: Market, node: Node, tmp_path: Path) -> None:
+    register_slow(market, tmp_path)
+    market.node("a")
+    [order] = market.place(model="slow", requests=[request((1.0, 3_000.0))])
+    market.clear()
+    [unit] = units(market)
+    started = time.monotonic()
+    running = threading.Thread(target=node.runner.run, args=[unit])
+    running.start()
+    while running.is_alive():
+        node.beat()
+        sweeper.sweep(market.app.uow(), utc_now())
+        time.sleep(0.2)
+    if time.monotonic() - started < CLAIM_S:
+        pytest.fail("this machine multiplies so fast that the item did not outlast its claim")
+    assert rows(market, "SELECT state, attempt FROM work_items") == [("committed", 1)]
+    market.settle()
+    assert market.show(order).state == OrderState.SETTLED
+
+
+def test_an_item_lost_to_another_is_dropped_and_only_the_others_are_sent(
+    market: Market, node: Node, tmp_path: Path
+) -> None:
+    register_slow(market, tmp_path)
+    market.node("a")
+    market.place(model="slow", requests=[request((1.0, 200.0))] * 3, workload="batch")
+    market.clear()
+    [unit, *_] = units(market)
+    reports: list[UnitReport] = []
+    running = threading.Thread(target=lambda: reports.append(node.runner.run(unit)))
+    running.start()
+    while not rows(market, "SELECT 1 FROM work_items WHERE state = 'running'"):
+        time.sleep(0.01)
+    with market.app.engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE work_items SET fence = fence + 1 WHERE id ="
+                " (SELECT id FROM work_items WHERE state = 'running' ORDER BY id DESC LIMIT 1)"
+            )
+        )
+    running.join()
+    [report] = reports
+    assert report.lost == 1
+    assert report.committed == report.claimed - 1
+
+
+def test_a_node_that_nobody_knows_gets_nothing(market: Market, node: Node) -> None:
+    market.node("a", pool="other")
+    market.executor("other")
+    market.place()
+    market.clear()
+    [unit] = units(market)
+    assert node.runner.run(unit) == UnitReport(0, 0, 0)
+
+
+def test_a_commit_wakes_the_settlement(market: Market, node: Node) -> None:
+    market.node("a")
+    market.place()
+    market.clear()
+    subscription = market.app.bus.subscribe([Topic.WORK_COMMITTED])
+    subscription.wait(0.05)
+    [unit] = units(market)
+    node.runner.run(unit)
+    assert [event.topic for event in subscription.wait(5.0)] == [Topic.WORK_COMMITTED]
+    subscription.close()
+
+
+def test_a_short_outage_of_the_database_costs_nothing(
+    market: Market, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market.node("a")
+    [order] = market.place()
+    market.clear()
+    commit, failures = node.port.commit, iter([ConnectionError("away"), ConnectionError("away")])
+
+    def flaky(results: list[ItemResult]) -> object:
+        for failure in failures:
+            raise failure
+        return commit(results)
+
+    monkeypatch.setattr(node.port, "commit", flaky)
+    [unit] = units(market)
+    assert node.runner.run(unit).committed == 1
+    market.settle()
+    assert market.show(order).state == OrderState.SETTLED
+
+
+def test_a_unit_whose_results_cannot_be_sent_raises_and_is_run_again_by_another(
+    market: Market, node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_results: list[ItemResult]) -> object:
+        raise ConnectionError("away")
+
+    market.node("a")
+    [order] = market.place()
+    market.clear()
+    [unit] = units(market)
+    monkeypatch.setattr(node.port, "commit", away)
+    with pytest.raises(ConnectionError):
+        node.runner.run(unit)
+    other = Node(market, tmp_path)
+    deadline = time.monotonic() + 2 * CLAIM_S
+    while market.show(order).state != OrderState.SETTLED and time.monotonic() < deadline:
+        other.beat()
+        sweeper.sweep(market.app.uow(), utc_now())
+        for again in units(market):
+            other.runner.run(again)
+        market.settle()
+        time.sleep(0.1)
+    assert market.show(order).state == OrderState.SETTLED
+    assert rows(market, "SELECT attempt FROM work_items") == [(2,)]

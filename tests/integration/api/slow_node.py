@@ -1,0 +1,54 @@
+"""A node that takes a request and answers when it is told to, and that sees who hangs up."""
+
+import asyncio
+import threading
+from types import TracebackType
+from typing import Self
+
+ANSWER = b'{"outputs": []}'
+
+
+class SlowNode:
+    """A raw HTTP server in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.arrived = threading.Semaphore(0)
+        self.hung_up = threading.Event()
+        self.may_answer = threading.Event()
+        self.endpoint = ""
+        self._up = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._up.wait(5)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.may_answer.set()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        server = self._loop.run_until_complete(asyncio.start_server(self._talk, "127.0.0.1", 0))
+        self.endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self._up.set()
+        self._loop.run_forever()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        lines = head.lower().split(b"\r\n")
+        await reader.readexactly(next(int(x.split(b":")[1]) for x in lines if x.startswith(b"content-length")))
+        self.arrived.release()
+        gone = asyncio.ensure_future(reader.read(1))
+        while not self.may_answer.is_set() and not gone.done():  # noqa: ASYNC110  a thread sets it
+            await asyncio.sleep(0.01)
+        if gone.done():
+            self.hung_up.set()
+        else:
+            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(ANSWER) + ANSWER)
+            await writer.drain()
+        writer.close()

@@ -1,0 +1,51 @@
+"""Accounts, keys and deposits from the command line."""
+
+import pytest
+
+from backend.domain.errors import Unauthenticated
+from backend.services import accounts
+from tests.integration.cli.runner import Cli
+from tests.market import Market
+
+
+def test_an_account_is_found_by_its_name_and_by_its_id(cli: Cli) -> None:
+    made = cli.json("account", "create", "acme")
+    assert made["wallet"] == "0.000000000"
+    assert cli.json("account", "show", "acme") == made
+    assert cli.json("account", "show", made["id"]) == made
+    assert made["id"] in cli.run("account", "show", "acme").out
+
+
+def test_an_account_that_exists_or_does_not_is_refused(cli: Cli) -> None:
+    cli.json("account", "create", "acme")
+    assert cli.refused("account", "create", "acme") == ("account_exists", "name")
+    assert cli.refused("account", "create", "A C M E") == ("invalid_name", "name")
+    assert cli.refused("account", "show", "nobody") == ("unknown_account", "account")
+
+
+def test_a_key_opens_until_it_is_revoked(cli: Cli, market: Market) -> None:
+    key = cli.json("key", "create", "buyer", "--role", "provider", "--label", "notebook")
+    principal = accounts.authenticate(market.app.uow(), key["secret"])
+    assert (str(principal.account_id), principal.role) == (key["account"], "provider")
+    assert cli.json("key", "revoke", key["key_id"]) == {"key_id": key["key_id"], "revoked": True}
+    with pytest.raises(Unauthenticated):
+        accounts.authenticate(market.app.uow(), key["secret"])
+
+
+def test_a_secret_is_no_id_of_a_key(cli: Cli) -> None:
+    assert cli.refused("key", "revoke", "swx_secret") == ("invalid_key", "key")
+    assert cli.refused("key", "revoke", "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b") == ("unknown_key", None)
+
+
+def test_a_deposit_is_booked_once_per_reference(cli: Cli, market: Market) -> None:
+    line = ("deposit", "provider", "12.5", "--reference", "invoice-1")
+    first, again = cli.json(*line), cli.json(*line)
+    assert (first["amount"], first["repeated"]) == ("12.500000000", False)
+    assert again == {**first, "repeated": True}
+    assert cli.json("account", "show", "provider")["available"] == "12.500000000"
+    assert cli.refused("deposit", "provider", "13", "--reference", "invoice-1") == ("reference_reused", "reference")
+
+
+@pytest.mark.parametrize("amount", ["1e5", "NaN", "0", "0.0000000001", "1,5", "99999999999999999999"])
+def test_what_is_no_amount_is_refused(amount: str, cli: Cli, market: Market) -> None:
+    assert cli.refused("deposit", "buyer", amount, "--reference", "r") == ("invalid_amount", "amount")

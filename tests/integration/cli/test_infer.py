@@ -1,0 +1,54 @@
+"""Real-time inference from the command line, through a gateway that is really there."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.api.app import create_app
+from tests.integration.api.supply import Supply, write_model
+from tests.integration.cli.runner import Cli
+from tests.market import Market
+from tests.unit.api.serving import serving
+
+BODY = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1.0, 2.0, 3.0, 4.0]}]}
+
+
+@pytest.fixture
+def input_file(tmp_path: Path) -> Path:
+    """One inference request."""
+    path = tmp_path / "input.json"
+    path.write_text(json.dumps(BODY))
+    return path
+
+
+@pytest.fixture
+def gateway(cli: Cli, market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A gateway with a node behind it, and a key in the environment."""
+    cli.json("model", "register", "scale", write_model(tmp_path / "scale.onnx"))
+    monkeypatch.setenv("SWARMEX_KEY", cli.json("key", "create", "buyer")["secret"])
+    with (
+        serving(create_app(market.app)) as url,
+        Supply(market.app, market.provider.account_id, tmp_path / "node"),
+    ):
+        monkeypatch.setenv("SWARMEX_URL", url)
+        yield url
+
+
+def test_an_inference_gives_its_outputs_and_what_it_cost(cli: Cli, gateway: str, input_file: Path) -> None:
+    answer = cli.json("infer", "scale", "--input", input_file, "--tier", "large")
+    assert answer["outputs"][0]["data"] == [2.0, 4.0, 6.0, 8.0]
+    assert answer["swarmex"]["node"] == "node-eu-1"
+    assert "2.0, 4.0" in cli.run("infer", "scale", "--input", input_file, "--tier", "large").out
+
+
+def test_what_the_gateway_refuses_keeps_its_code(
+    cli: Cli, gateway: str, input_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.refused("infer", "nothing", "--input", input_file)[0] == "unknown_model"
+    assert cli.refused("infer", "scale", "--input", input_file, "--tier", "small")[0] == "tier_not_offered"
+    assert cli.refused("infer", "scale", "--input", input_file, "--key", "swx_wrong")[0] == "unauthenticated"
+    monkeypatch.delenv("SWARMEX_URL")
+    monkeypatch.setenv("SWARMEX_API_PORT", "1")
+    assert cli.refused("infer", "scale", "--input", input_file) == ("api_unreachable", "SWARMEX_URL")

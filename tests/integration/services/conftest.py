@@ -1,0 +1,18 @@
+"""A market of its own for every test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.market import Market
+
+
+@pytest.fixture
+def market(
+    database_url: str, node_database_url: str, redis_url: str, namespace: str, tmp_path: Path
+) -> Iterator[Market]:
+    """A buyer with 1,000 credits, a provider without nodes yet, and a model that doubles."""
+    market = Market(database_url, node_database_url, redis_url, namespace, tmp_path)
+    yield market
+    market.close()

@@ -1,0 +1,43 @@
+"""The schema that migrations make is the one that the tables describe."""
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import CheckConstraint, create_engine, inspect, text
+
+from backend.bootstrap import downgrade, migrate
+from backend.storage.tables import Base
+
+
+def test_the_migrated_schema_equals_the_tables(database_url: str) -> None:
+    engine = create_engine(database_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, Base.metadata) == []
+        checks = {
+            (table, check["name"])
+            for table in Base.metadata.tables
+            for check in inspect(connection).get_check_constraints(table)
+        }
+    engine.dispose()
+    declared = {
+        (table.name, str(constraint.name))
+        for table in Base.metadata.tables.values()
+        for constraint in table.constraints
+        if isinstance(constraint, CheckConstraint)
+    }
+    assert checks == declared
+
+
+def test_down_and_up_again_works_and_down_leaves_nothing(database_url: str) -> None:
+    engine = create_engine(database_url)
+    downgrade(database_url, "base")
+    with engine.connect() as connection:
+        assert inspect(connection).get_table_names() == ["alembic_version"]
+        functions = text("SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace")
+        assert connection.execute(functions).scalar_one() == 0
+    migrate(database_url)
+    migrate(database_url)
+    with engine.connect() as connection:
+        kinds = connection.execute(text("SELECT kind FROM ledger_accounts ORDER BY id")).scalars().all()
+    engine.dispose()
+    assert kinds == ["world", "fees"]

@@ -1,0 +1,317 @@
+"""Dispatcher, queue and consumer on a real Redis: order, repetition, and every way in which Redis can go away."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import redis
+
+from agents.tasks import register_run_unit
+from backend.domain.errors import Unavailable
+from backend.domain.ids import UnitId
+from backend.domain.work import Dispatch
+from backend.messaging.celery_app import celery_app
+from backend.messaging.consumer import UnitConsumer
+from backend.messaging.dispatcher import Dispatcher
+from backend.messaging.queues import Priority, pool_queue
+from tests.own_redis import OwnRedis
+
+READY_S = 10.0
+
+
+@pytest.fixture
+def queue(namespace: str) -> str:
+    return pool_queue(namespace)
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
+    server = OwnRedis(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+class Worker:
+    """A consumer that notes the units that it ran."""
+
+    def __init__(self, redis_url: str, queue: str, run: Callable[[UnitId], object] | None = None) -> None:
+        self.ran: list[UnitId] = []
+        self._run = run
+        app = celery_app(redis_url)
+        register_run_unit(app, self._note)
+        self.consumer = UnitConsumer(app, queue, "worker@test")
+        self.consumer.start()
+
+    def _note(self, unit_id: UnitId) -> None:
+        self.ran.append(unit_id)
+        if self._run is not None:
+            self._run(unit_id)
+
+    def wait_for(self, count: int, timeout_s: float = READY_S) -> list[UnitId]:
+        """The units that ran, once there are `count`, or after the time-out."""
+        deadline = time.monotonic() + timeout_s
+        while len(self.ran) < count and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.ran
+
+    def runs(self, unit: Dispatch) -> bool:
+        """Whether the unit runs in time; others may come again when Redis was away before they were acknowledged."""
+        deadline = time.monotonic() + READY_S
+        while unit.unit_id not in self.ran and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return unit.unit_id in self.ran
+
+    def stop(self) -> bool:
+        self.consumer.stop()
+        return self.consumer.join(READY_S)
+
+
+@pytest.fixture
+def start_worker() -> Iterator[Callable[..., Worker]]:
+    workers: list[Worker] = []
+
+    def start(*args: object) -> Worker:
+        workers.append(Worker(*args))  # type: ignore[arg-type]  # passed through
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        assert worker.stop()
+
+
+def unit(queue: str, priority: int = Priority.NORMAL) -> Dispatch:
+    return Dispatch(UnitId(uuid4()), queue, priority)
+
+
+def test_a_waiting_queue_is_served_by_urgency_zero_first_and_by_age_within_one(
+    redis_url: str, queue: str, start_worker: Callable[..., Worker]
+) -> None:
+    sent = [unit(queue, priority) for priority in (9, 6, 3, 0, 9, 6, 3, 0)]
+    dispatcher = Dispatcher(redis_url)
+    dispatcher.send(sent)
+    dispatcher.close()
+    ran = start_worker(redis_url, queue).wait_for(len(sent))
+    assert ran == [sent[index].unit_id for index in (3, 7, 2, 6, 1, 5, 0, 4)]
+
+
+def test_an_urgent_unit_overtakes_those_that_wait_but_not_the_one_that_runs(
+    redis_url: str, queue: str, start_worker: Callable[..., Worker]
+) -> None:
+    go_on = threading.Event()
+    worker = start_worker(redis_url, queue, lambda _: go_on.wait(READY_S))
+    running, waiting, urgent = unit(queue, Priority.LOW), unit(queue, Priority.LOW), unit(queue, Priority.URGENT)
+    dispatcher = Dispatcher(redis_url)
+    dispatcher.send([running])
+    worker.wait_for(1)
+    dispatcher.send([waiting, urgent])
+    go_on.set()
+    assert worker.wait_for(3) == [running.unit_id, urgent.unit_id, waiting.unit_id]
+    dispatcher.close()
+
+
+def test_a_consumer_holds_one_message_at_a_time(
+    redis_url: str, queue: str, start_worker: Callable[..., Worker]
+) -> None:
+    go_on = threading.Event()
+    worker = start_worker(redis_url, queue, lambda _: go_on.wait(READY_S))
+    dispatcher = Dispatcher(redis_url)
+    dispatcher.send([unit(queue) for _ in range(5)])
+    worker.wait_for(1)
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.zcard("unacked_index") == 1
+        assert client.llen(f"{queue}\x06\x16{int(Priority.NORMAL)}") == 4
+        go_on.set()
+        worker.wait_for(5)
+        worker.stop()
+        assert client.zcard("unacked_index") == 0
+    dispatcher.close()
+
+
+def test_many_units_travel_in_few_round_trips_and_all_arrive_once(
+    redis_url: str, queue: str, start_worker: Callable[..., Worker]
+) -> None:
+    sent = [unit(queue) for _ in range(600)]
+    dispatcher = Dispatcher(redis_url)
+    dispatcher.send(sent[:1])  # connects
+    started = time.monotonic()
+    dispatcher.send(sent[1:])
+    assert time.monotonic() - started < 2.0
+    dispatcher.close()
+    assert start_worker(redis_url, queue).wait_for(600, 30.0) == [dispatch.unit_id for dispatch in sent]
+
+
+def test_a_unit_that_raises_is_not_run_again_by_the_broker(
+    redis_url: str, queue: str, start_worker: Callable[..., Worker]
+) -> None:
+    def fail(unit_id: UnitId) -> None:
+        raise RuntimeError(str(unit_id))
+
+    worker = start_worker(redis_url, queue, fail)
+    first, second = unit(queue), unit(queue)
+    dispatcher = Dispatcher(redis_url)
+    dispatcher.send([first, second])
+    dispatcher.close()
+    assert worker.wait_for(2) == [first.unit_id, second.unit_id]
+    time.sleep(0.3)
+    assert len(worker.ran) == 2
+
+
+def test_stopping_finishes_the_unit_that_runs_and_leaves_the_rest(
+    redis_url: str, queue: str, start_worker: Callable[..., Worker]
+) -> None:
+    finished = []
+
+    def run(unit_id: UnitId) -> None:
+        time.sleep(0.3)
+        finished.append(unit_id)
+
+    worker = start_worker(redis_url, queue, run)
+    first, second = unit(queue), unit(queue)
+    dispatcher = Dispatcher(redis_url)
+    dispatcher.send([first, second])
+    worker.wait_for(1)
+    assert worker.stop()
+    assert finished == [first.unit_id]
+    assert start_worker(redis_url, queue).wait_for(1) == [second.unit_id]
+    dispatcher.close()
+
+
+def test_stopping_an_idle_consumer_is_quick(redis_url: str, queue: str, start_worker: Callable[..., Worker]) -> None:
+    worker = start_worker(redis_url, queue)
+    assert worker.consumer.wait_ready(READY_S)
+    started = time.monotonic()
+    assert worker.stop()
+    assert time.monotonic() - started < 3.0
+
+
+def test_after_a_flush_both_sides_go_on_as_they_are(
+    redis_url: str, queue: str, start_worker: Callable[..., Worker]
+) -> None:
+    worker = start_worker(redis_url, queue)
+    dispatcher = Dispatcher(redis_url)
+    before, after = unit(queue), unit(queue, Priority.URGENT)
+    dispatcher.send([before])
+    worker.wait_for(1)
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    dispatcher.send([after])
+    assert worker.wait_for(2) == [before.unit_id, after.unit_id]
+    dispatcher.close()
+
+
+def test_stock_monitors_see_units_come_and_go(redis_url: str, queue: str, start_worker: Callable[..., Worker]) -> None:
+    seen: set[str] = set()
+    watched = unit(queue)
+    app = celery_app(redis_url)
+
+    def see(event: dict[str, str]) -> None:
+        if event.get("uuid") == str(watched.unit_id):
+            seen.add(event["type"])
+        receiver.should_stop = "task-succeeded" in seen
+
+    worker = start_worker(redis_url, queue)
+    assert worker.consumer.wait_ready(READY_S)
+    dispatcher = Dispatcher(redis_url)
+    with app.connection_for_read() as connection:
+        receiver = app.events.Receiver(connection, handlers={"*": see})
+        # Until the receiver listens, events pass it by.
+        sendings = [threading.Timer(delay_s, dispatcher.send, [[watched]]) for delay_s in (0.5, 2.0, 5.0)]
+        for sending in sendings:
+            sending.start()
+        receiver.capture(timeout=READY_S, wakeup=False)
+        for sending in sendings:
+            sending.cancel()
+    assert seen == {"task-received", "task-started", "task-succeeded"}
+    dispatcher.close()
+
+
+def test_both_sides_outlive_a_restart_of_redis(
+    own_redis: OwnRedis, queue: str, start_worker: Callable[..., Worker]
+) -> None:
+    worker = start_worker(own_redis.url, queue)
+    dispatcher = Dispatcher(own_redis.url)
+    before, after = unit(queue), unit(queue)
+    dispatcher.send([before])
+    worker.wait_for(1)
+    own_redis.kill()
+    with pytest.raises(Unavailable):
+        dispatcher.send([unit(queue)])
+    time.sleep(2.0)
+    own_redis.start()
+    dispatcher.send([after])
+    assert worker.runs(after)
+    dispatcher.close()
+
+
+def test_a_consumer_goes_on_when_redis_was_away_at_the_end_of_a_unit(
+    own_redis: OwnRedis, queue: str, start_worker: Callable[..., Worker]
+) -> None:
+    killed = threading.Event()
+    worker = start_worker(own_redis.url, queue, lambda _: killed.wait(READY_S))
+    dispatcher = Dispatcher(own_redis.url)
+    before, after = unit(queue), unit(queue)
+    dispatcher.send([before])
+    worker.wait_for(1)
+    own_redis.kill()
+    killed.set()
+    time.sleep(1.0)
+    own_redis.start()
+    dispatcher.send([after])
+    assert worker.runs(after)
+    dispatcher.close()
+
+
+def test_a_consumer_goes_on_when_redis_hung_at_the_end_of_a_unit(
+    own_redis: OwnRedis, queue: str, start_worker: Callable[..., Worker]
+) -> None:
+    frozen = threading.Event()
+    worker = start_worker(own_redis.url, queue, lambda _: frozen.wait(READY_S))
+    dispatcher = Dispatcher(own_redis.url)
+    before, after = unit(queue), unit(queue)
+    dispatcher.send([before])
+    worker.wait_for(1)
+    own_redis.freeze()
+    frozen.set()
+    time.sleep(3.0)
+    own_redis.thaw()
+    dispatcher.send([after])
+    assert worker.runs(after)
+    dispatcher.close()
+
+
+def test_a_consumer_started_without_redis_begins_when_there_is_one(
+    own_redis: OwnRedis, queue: str, start_worker: Callable[..., Worker]
+) -> None:
+    own_redis.kill()
+    worker = start_worker(own_redis.url, queue)
+    assert not worker.consumer.wait_ready(0.5)
+    own_redis.start()
+    assert worker.consumer.wait_ready(5.0)
+
+
+def test_a_consumer_can_be_stopped_while_redis_is_away(
+    own_redis: OwnRedis, queue: str, start_worker: Callable[..., Worker]
+) -> None:
+    worker = start_worker(own_redis.url, queue)
+    assert worker.consumer.wait_ready(READY_S)
+    own_redis.kill()
+    time.sleep(0.5)
+    started = time.monotonic()
+    assert worker.stop()
+    assert time.monotonic() - started < 3.0
+
+
+def test_sending_to_a_redis_that_hangs_fails_in_bounded_time(own_redis: OwnRedis, queue: str) -> None:
+    dispatcher = Dispatcher(own_redis.url)
+    dispatcher.send([unit(queue)])
+    own_redis.freeze()
+    started = time.monotonic()
+    with pytest.raises(Unavailable):
+        dispatcher.send([unit(queue)])
+    assert time.monotonic() - started < 6.0
+    own_redis.thaw()
+    dispatcher.close()
