@@ -1,0 +1,137 @@
+"""The demo as a newcomer runs it: a process of its own, servers and agents of its own, in a folder of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+RUN_TIMEOUT_S = 100
+FINAL = {"settled", "cancelled", "expired", "failed"}
+TIERS = {"small", "medium", "large", "enterprise"}
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("e2e")]
+
+
+class Folder:
+    """A data folder and the command line on it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("SWARMEX_")}
+        self.environment = {**clean, "SWARMEX_DATA_FOLDER": str(path), "SWARMEX_API_PORT": "0"}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """`swarmex` with these arguments, in the background."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "backend.cli", *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> str:
+        """What `swarmex` prints; fails the test, showing the logs' place, unless it exits with 0."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=RUN_TIMEOUT_S)
+        assert process.returncode == 0, f"{out}\n{err}"
+        return out
+
+    def json(self, *arguments: str) -> Any:
+        """The document that `swarmex` prints."""
+        return json.loads(self.run(*arguments, "--json"))
+
+    def processes(self) -> list[str]:
+        """Command lines of all that runs in the folder: servers by their arguments, agents by their settings."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                shown = " ".join(process.cmdline())
+                told = process.environ() if process.uids().real == os.getuid() else {}
+                mine = str(self.path) in shown or any(str(self.path) in value for value in told.values())
+                if mine and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(shown)
+        return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Folder]:
+    """A fresh data folder, in which nothing runs any more at the end."""
+    tmp_path.chmod(0o755)  # root's servers run as another account
+    folder = Folder(tmp_path / "data")
+    yield folder
+    folder.run("down")
+
+
+def test_two_runs_in_a_row_settle_every_order_and_leave_nothing_running(folder: Folder) -> None:
+    shown = folder.run("demo")
+    assert "ledger audit: OK" in shown
+    assert folder.processes() == []
+
+    report = folder.json("demo")
+    assert folder.processes() == []
+    assert report["problems"] == []
+    assert report["accuracy"] >= 0.95
+    assert report["audit"]["ok"]
+    assert {(line["tier"], line["state"]) for line in report["orders"]} == {(tier, "settled") for tier in TIERS}
+    assert {line["kind"] for line in report["orders"]} == {"inference", "batch", "real-time"}
+    assert sum(line["images"] for line in report["orders"]) == report["images"] == 450
+    assert {line["region"] for line in report["orders"]} == {"north", "south"}
+    check_money(report)
+
+    orders = folder.json("order", "list", "--limit", "500")
+    assert all(order["state"] == "settled" or order["reason"] for order in orders)
+    assert {order["state"] for order in orders} <= FINAL
+    assert len(orders) == 2 * len({line["id"] for line in report["orders"]})
+    assert folder.json("ledger", "audit")["ok"]
+
+
+def check_money(report: dict[str, Any]) -> None:
+    """What buyers paid is what providers and the market earned, and what the lines say."""
+    accounts = report["accounts"]
+    paid = sum(Decimal(a["wallet_before"]) - Decimal(a["wallet_after"]) for a in accounts)
+    earned = sum(Decimal(a["earnings_after"]) - Decimal(a["earnings_before"]) for a in accounts)
+    assert paid == earned + Decimal(report["fees"])
+    assert paid == sum(Decimal(line["charged"]) for line in report["orders"])
+    assert all(Decimal(line["charged"]) > 0 for line in report["orders"])
+
+
+def test_ctrl_c_in_mid_run_leaves_no_process_behind(folder: Folder) -> None:
+    process = folder.start("demo")
+    assert process.stderr
+    for line in process.stderr:
+        if "placing orders" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=RUN_TIMEOUT_S)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert "Interrupted" in err
+    assert folder.processes() == []
+
+
+def test_a_demo_in_the_folder_of_a_market_that_is_up_leaves_it_up(folder: Folder) -> None:
+    up = folder.json("up")
+    assert folder.json("up")["api"] == up["api"]
+    assert folder.json("demo")["problems"] == []
+    findings = folder.json("doctor")["findings"]
+    assert Counter(finding["verdict"] for finding in findings) == {"ok": len(findings)}
+    key = folder.json("key", "create", "demo-lab")["secret"]
+    answer = folder.json("infer", "digits", "--input", str(folder.path / "demo" / "digit.json"), "--key", key)
+    assert len(answer["outputs"][0]["data"]) == 1
+    assert folder.json("down")["processes_stopped"] == 7
+    deadline = time.monotonic() + 5
+    while folder.processes() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert folder.processes() == []
