@@ -1,0 +1,1 @@
+"""Load on a running market: Locust scenarios, one per file, and `python -m tests.load` that runs them."""
