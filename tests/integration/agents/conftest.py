@@ -17,16 +17,6 @@ from backend.domain.work import AgentBeat
 from tests.market import Market
 
 
-@pytest.fixture
-def market(
-    database_url: str, node_database_url: str, redis_url: str, namespace: str, tmp_path: Path
-) -> Iterator[Market]:
-    """A buyer with 1,000 credits, a provider without nodes yet, and a model that doubles."""
-    market = Market(database_url, node_database_url, redis_url, namespace, tmp_path)
-    yield market
-    market.close()
-
-
 class Node:
     """The working parts of an inference agent of a pool, without its process."""
 

@@ -86,7 +86,7 @@ def test_a_model_with_another_checksum_is_refused_and_the_reason_is_recorded(
     market.place()
     market.clear()
     forged = write_doubling(tmp_path / "forged.onnx", factor=3.0)
-    [stored] = (tmp_path / "objects").rglob("*.onnx")
+    [stored] = (market.app.folder / "objects").rglob("*.onnx")
     stored.write_bytes(forged.read_bytes())
     [unit] = units(market)
     assert node.runner.run(unit) == UnitReport(claimed=1, committed=0, failed=1)

@@ -1,24 +1,12 @@
 """The operator's tool on a migrated database and a Redis of the test's own."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 
 from tests.integration.cli.runner import Cli
-from tests.market import Market
-
-
-@pytest.fixture
-def market(
-    database_url: str, node_database_url: str, redis_url: str, namespace: str, tmp_path: Path
-) -> Iterator[Market]:
-    """A buyer with 1,000 credits, a provider without nodes yet, and a model that doubles."""
-    market = Market(database_url, node_database_url, redis_url, namespace, tmp_path / "data")
-    yield market
-    market.close()
 
 
 @pytest.fixture

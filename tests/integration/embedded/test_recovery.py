@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,11 +17,10 @@ from backend.embedded import postgres as embedded_postgres
 from backend.embedded import redis as embedded_redis
 from backend.embedded.account import account_for
 from backend.embedded.daemon import await_true
-from tests.integration.embedded_servers import (
+from tests.integration.embedded.servers import (
     ENSURE,
     ROOT,
     Listener,
-    data_folder,
     port_of,
     processes_of,
     query,
@@ -32,17 +30,6 @@ from tests.integration.embedded_servers import (
 )
 
 pytestmark = [pytest.mark.database, pytest.mark.redis]
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Path]:
-    """A data folder that these tests share: each brings its servers up, or finds them down."""
-    yield from data_folder()
-
-
-@pytest.fixture
-def fresh() -> Iterator[Path]:
-    yield from data_folder()
 
 
 def test_a_first_start_that_was_killed_midway_is_made_anew(fresh: Path) -> None:

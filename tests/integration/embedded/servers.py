@@ -17,7 +17,7 @@ import redis
 from backend import embedded
 from backend.embedded import Servers, binaries, places
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ENSURE = """
 import sys
 from pathlib import Path

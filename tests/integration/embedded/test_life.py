@@ -3,7 +3,6 @@
 import os
 import socket
 import stat
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,9 +12,8 @@ import pytest
 from backend import embedded
 from backend.embedded import Servers, binaries, places
 from backend.embedded.account import Account, account_for
-from tests.integration.embedded_servers import (
+from tests.integration.embedded.servers import (
     conninfo_of,
-    data_folder,
     ensure_in_a_process,
     link_packages,
     port_of,
@@ -27,17 +25,6 @@ from tests.integration.embedded_servers import (
 )
 
 pytestmark = [pytest.mark.database, pytest.mark.redis]
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Path]:
-    """A data folder that these tests share: each brings its servers up, or finds them down."""
-    yield from data_folder()
-
-
-@pytest.fixture
-def fresh() -> Iterator[Path]:
-    yield from data_folder()
 
 
 def test_durability_is_given_up_only_when_asked(fresh: Path) -> None:

@@ -1,4 +1,4 @@
-"""A market of its own for every test."""
+"""A market of its own for every test that asks for one."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +13,6 @@ def market(
     database_url: str, node_database_url: str, redis_url: str, namespace: str, tmp_path: Path
 ) -> Iterator[Market]:
     """A buyer with 1,000 credits, a provider without nodes yet, and a model that doubles."""
-    market = Market(database_url, node_database_url, redis_url, namespace, tmp_path)
+    market = Market(database_url, node_database_url, redis_url, namespace, tmp_path / "data")
     yield market
     market.close()
