@@ -8,8 +8,7 @@ import orjson
 
 from backend.domain.errors import SwarmexError, TooLarge, Unavailable
 from backend.domain.events import Event, Topic
-from backend.domain.ids import AccountId, HoldId, ItemId, LedgerAccountId, OrderId
-from backend.domain.ledger import Reserve, apply
+from backend.domain.ids import AccountId, HoldId, ItemId, OrderId
 from backend.domain.orders import (
     MarketState,
     OrderState,
@@ -23,14 +22,13 @@ from backend.domain.orders import (
 from backend.domain.tensors import parse_request, rows_of
 from backend.domain.tiers import Tier, tier_named
 from backend.domain.work import PAYLOAD_BYTES_MAX
+from backend.services.escrow import Need, reserve
 from backend.services.models import choose
 from backend.storage.ids import new_id
 from backend.storage.models import Model
 from backend.storage.orders import Order
 from backend.storage.unit_of_work import UnitOfWork
 from backend.storage.work import NewItem
-
-HOLD_MARGIN = timedelta(days=1)  # a hold outlives its order's deadline by the longest that work may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +111,11 @@ def place(
 
     One outcome per plan, in order: a plan that was an error, or that the wallet does not cover, writes nothing.
     """
-    accounts = uow.ledger.lock(wallets_of=[account])
-    wallet = accounts.wallets[account]
     drafts = [p if isinstance(p, SwarmexError) else _draft(p, account, now) for p in plans]
     orders = [draft for draft in drafts if isinstance(draft, Order)]
-    applied = apply([reserve(order, wallet) for order in orders], accounts.balances)
-    refused = {order.id: error for order, error in zip(orders, applied.outcomes, strict=True) if error}
+    outcomes = reserve(uow, now, account, [need_of(order) for order in orders])
+    refused = {order.id: error for order, error in zip(orders, outcomes, strict=True) if error}
     placed = [order for order in orders if order.id not in refused]
-    uow.ledger.write(applied, now)
     uow.orders.add(placed)
     uow.work.add(_items(plans, drafts, refused))
     for market in {order.market for order in placed}:
@@ -128,9 +123,9 @@ def place(
     return [refused.get(draft.id, draft) if isinstance(draft, Order) else draft for draft in drafts]
 
 
-def reserve(order: Order, wallet: LedgerAccountId) -> Reserve:
-    """The hold of an order's worst case."""
-    return Reserve(order.hold_id, wallet, order.worst_case_nano, order.deadline_at + HOLD_MARGIN)
+def need_of(order: Order) -> Need:
+    """What an order may cost, until its deadline."""
+    return Need(order.hold_id, order.worst_case_nano, order.deadline_at)
 
 
 def _draft(plan: Plan, account: AccountId, now: datetime) -> Order:

@@ -9,7 +9,6 @@ from backend.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from backend.domain.events import Event, Topic
 from backend.domain.ids import HoldId, LeaseId, OrderId, WindowId
 from backend.domain.leases import WINDOW_S, LeaseState, used_nano, window_nano
-from backend.domain.ledger import Reserve, apply
 from backend.domain.orders import (
     LIMIT_OVER_SPOT,
     SESSION,
@@ -21,8 +20,9 @@ from backend.domain.orders import (
     nobody_sells,
 )
 from backend.domain.tiers import TierName, tier_named
+from backend.services.escrow import Need, reserve_one
 from backend.services.models import choose
-from backend.services.placement import HOLD_MARGIN, reserve
+from backend.services.placement import need_of
 from backend.services.settlement import Charge, charge, finish
 from backend.storage.ids import new_id
 from backend.storage.orders import Order
@@ -97,11 +97,7 @@ def open_session(
             placed_at=now,
             deadline_at=now + timedelta(seconds=OPEN_DEADLINE_S),
         )
-        accounts = uow.ledger.lock(wallets_of=[principal.account_id])
-        applied = apply([reserve(order, accounts.wallets[principal.account_id])], accounts.balances)
-        if applied.outcomes[0]:
-            raise applied.outcomes[0]
-        uow.ledger.write(applied, now)
+        reserve_one(uow, now, principal.account_id, need_of(order))
         uow.orders.add([order])
         uow.emit(Event(Topic.ORDERS_PLACED, str(order.market)))
         uow.commit()
@@ -141,12 +137,7 @@ def renew(uow: UnitOfWork, now: datetime, lease_id: LeaseId) -> datetime:
             "open",
         )
         amount = window_nano(session.price_nano_per_slot_s, session.slots)
-        accounts = uow.ledger.lock(wallets_of=[session.account_id])
-        wallet = accounts.wallets[session.account_id]
-        applied = apply([Reserve(window.hold_id, wallet, amount, window.ends_at + HOLD_MARGIN)], accounts.balances)
-        if applied.outcomes[0]:
-            raise applied.outcomes[0]
-        uow.ledger.write(applied, now)
+        reserve_one(uow, now, session.account_id, Need(window.hold_id, amount, window.ends_at))
         uow.sessions.add_windows([window])
         uow.orders.raise_worst_case(session.order_id, amount)
         uow.commit()
