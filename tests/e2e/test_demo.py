@@ -16,6 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
+from backend import embedded
+
 RUN_TIMEOUT_S = 100
 FINAL = {"settled", "cancelled", "expired", "failed"}
 TIERS = {"small", "medium", "large", "enterprise"}
@@ -67,11 +69,12 @@ class Folder:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Folder]:
-    """A fresh data folder, in which nothing runs any more at the end."""
+    """A fresh data folder; nothing of it runs or lies anywhere any more at the end."""
     tmp_path.chmod(0o755)  # root's servers run as another account
     folder = Folder(tmp_path / "data")
     yield folder
     folder.run("down")
+    embedded.remove(tmp_path / "data")
 
 
 def test_two_runs_in_a_row_settle_every_order_and_leave_nothing_running(folder: Folder) -> None:
