@@ -6,6 +6,7 @@ import pytest
 
 from backend.domain.orders import OrderState
 from backend.services import audit, receipts
+from backend.storage.orders import Order
 from tests.e2e.swarm import Swarm
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
@@ -22,6 +23,18 @@ def running_on(swarm: Swarm) -> str | None:
     return rows[0].name if rows else None
 
 
+def in_mid_item(swarm: Swarm) -> tuple[Order, str]:
+    """An order whose only item runs on one of the nodes `a` and `b`, and on which."""
+    swarm.slow_model("slow", ITEM_MULTIPLICATIONS)
+    swarm.start_node("a")
+    swarm.start_node("b")
+    [order] = swarm.market.place(model="slow")
+    swarm.until(lambda: running_on(swarm), "the item runs")
+    node = running_on(swarm)
+    assert node is not None
+    return order, node
+
+
 def assert_charged_once(swarm: Swarm, order_id: object) -> None:
     """One charge and one fee for the order, equal to what its only item was charged; the books are in order."""
     transfers = swarm.query("SELECT kind, amount_nano FROM transfers WHERE order_id = :id", id=order_id)
@@ -32,13 +45,7 @@ def assert_charged_once(swarm: Swarm, order_id: object) -> None:
 
 
 def test_an_item_whose_agent_is_killed_runs_again_elsewhere_and_is_charged_once(swarm: Swarm) -> None:
-    swarm.slow_model("slow", ITEM_MULTIPLICATIONS)
-    swarm.start_node("a")
-    swarm.start_node("b")
-    [order] = swarm.market.place(model="slow")
-    swarm.until(lambda: running_on(swarm), "the item runs")
-    victim = running_on(swarm)
-    assert victim is not None
+    order, victim = in_mid_item(swarm)
     swarm.signal(victim, signal.SIGKILL)
     swarm.until_settled(order)
     [item] = receipts.results(swarm.market.app.uow(), order.id, swarm.market.buyer)
@@ -48,13 +55,7 @@ def test_an_item_whose_agent_is_killed_runs_again_elsewhere_and_is_charged_once(
 
 
 def test_an_agent_that_wakes_after_its_claim_was_lost_commits_nothing(swarm: Swarm) -> None:
-    swarm.slow_model("slow", ITEM_MULTIPLICATIONS)
-    swarm.start_node("a")
-    swarm.start_node("b")
-    [order] = swarm.market.place(model="slow")
-    swarm.until(lambda: running_on(swarm), "the item runs")
-    sleeper = running_on(swarm)
-    assert sleeper is not None
+    order, sleeper = in_mid_item(swarm)
     swarm.signal(sleeper, signal.SIGSTOP)
     swarm.until_settled(order)
     charged = swarm.market.show(order).charged_nano

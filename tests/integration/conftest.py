@@ -1,4 +1,4 @@
-"""A market of its own for every test that asks for one."""
+"""A market, and a Redis server, of its own for every test that asks for one."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.market import Market
+from tests.own_redis import OwnRedis
 
 
 @pytest.fixture
@@ -16,3 +17,12 @@ def market(
     market = Market(database_url, node_database_url, redis_url, namespace, tmp_path / "data")
     yield market
     market.close()
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
+    """A Redis server that the test may kill, freeze and empty."""
+    server = OwnRedis(tmp_path)
+    server.start()
+    yield server
+    server.kill()

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
@@ -23,14 +22,6 @@ def bus(redis_url: str, namespace: str) -> Iterator[Bus]:
     bus = Bus(redis_url, namespace)
     yield bus
     bus.close()
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
-    server = OwnRedis(tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 def listen(bus: Bus, *topics: Topic) -> Subscription:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from threading import Event
 from uuid import uuid4
 
 import pytest
@@ -25,14 +25,6 @@ READY_S = 10.0
 @pytest.fixture
 def queue(namespace: str) -> str:
     return pool_queue(namespace)
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
-    server = OwnRedis(tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 class Worker:
@@ -164,9 +156,10 @@ def test_stopping_finishes_the_unit_that_runs_and_leaves_the_rest(
     redis_url: str, queue: str, start_worker: Callable[..., Worker]
 ) -> None:
     finished = []
+    asked_to_stop = Event()
 
     def run(unit_id: UnitId) -> None:
-        time.sleep(0.3)
+        assert asked_to_stop.wait(READY_S)
         finished.append(unit_id)
 
     worker = start_worker(redis_url, queue, run)
@@ -174,6 +167,8 @@ def test_stopping_finishes_the_unit_that_runs_and_leaves_the_rest(
     dispatcher = Dispatcher(redis_url)
     dispatcher.send([first, second])
     worker.wait_for(1)
+    worker.consumer.stop()
+    asked_to_stop.set()
     assert worker.stop()
     assert finished == [first.unit_id]
     assert start_worker(redis_url, queue).wait_for(1) == [second.unit_id]

@@ -1,5 +1,6 @@
 """A market, and what an inference agent is made of, for every test."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from agents.work_port import DirectWorkPort
 from backend.bootstrap import new_id
 from backend.domain.ids import AgentId
 from backend.domain.work import AgentBeat
+from tests.integration.agents.processes import AgentProcess, Start, deployment
 from tests.market import Market
 
 
@@ -42,3 +44,17 @@ def node(market: Market, tmp_path: Path) -> Iterator[Node]:
     node.claims.start()
     yield node
     node.claims.stop()
+
+
+@pytest.fixture
+def start(market: Market, node_database_url: str) -> Iterator[Start]:
+    """Starts agents as processes; what still runs is killed at the end."""
+    started: list[AgentProcess] = []
+
+    def start(*arguments: str) -> AgentProcess:
+        started.append(AgentProcess(deployment(market, node_database_url), *arguments))
+        return started[-1]
+
+    yield start
+    for agent in started:
+        agent.stop(signal.SIGKILL)

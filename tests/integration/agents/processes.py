@@ -71,6 +71,9 @@ class AgentProcess:
         return self.process.wait(timeout_s)
 
 
+Start = Callable[..., AgentProcess]
+
+
 def until(condition: Callable[[], object], what: str, timeout_s: float = WAIT_S) -> float:
     """Seconds until `condition` held; fails when it does not in time."""
     started = time.monotonic()

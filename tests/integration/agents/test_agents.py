@@ -1,7 +1,6 @@
 """The operator's agents as processes: woken by events, patient with outages, orderly at the end."""
 
 import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -12,26 +11,12 @@ from sqlalchemy import make_url, text
 from backend.domain.fleet import AgentKind
 from backend.domain.orders import OrderState
 from backend.services import audit
-from tests.integration.agents.processes import AgentProcess, deployment, until
+from tests.integration.agents.processes import AgentProcess, Start, deployment, until
 from tests.market import Market
 from tests.onnx_files import request
 from tests.own_redis import OwnRedis
 
 OWNERS = [AgentKind.PRICING, AgentKind.ALLOCATION, AgentKind.SETTLEMENT]
-Start = Callable[..., AgentProcess]
-
-
-@pytest.fixture
-def start(market: Market, node_database_url: str) -> Iterator[Start]:
-    started: list[AgentProcess] = []
-
-    def start(*arguments: str) -> AgentProcess:
-        started.append(AgentProcess(deployment(market, node_database_url), *arguments))
-        return started[-1]
-
-    yield start
-    for agent in started:
-        agent.stop(signal.SIGKILL)
 
 
 def states(market: Market) -> list[str]:
@@ -85,14 +70,6 @@ def test_an_agent_outlives_a_database_that_goes_and_comes_back(
     until(agent.says("agent.beat_recovered"), "it is back")
     assert agent.stop() == 0
     assert states(market) == ["stopped"]
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
-    server = OwnRedis(tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.mark.slow

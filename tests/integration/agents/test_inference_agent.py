@@ -1,7 +1,7 @@
 """The inference agent as its operator runs it: a process with a queue, a server, and very few rights."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -14,24 +14,9 @@ from backend.domain.orders import OrderState
 from backend.messaging.dispatcher import Dispatcher
 from backend.services import models as registry
 from backend.services import relay, sweeper
-from tests.integration.agents.processes import AgentProcess, deployment, until
+from tests.integration.agents.processes import AgentProcess, Start, deployment, until
 from tests.market import Market
 from tests.onnx_files import request, write_slow_on_demand
-
-Start = Callable[..., AgentProcess]
-
-
-@pytest.fixture
-def start(market: Market, node_database_url: str) -> Iterator[Start]:
-    started: list[AgentProcess] = []
-
-    def start(*arguments: str) -> AgentProcess:
-        started.append(AgentProcess(deployment(market, node_database_url), *arguments))
-        return started[-1]
-
-    yield start
-    for agent in started:
-        agent.stop(signal.SIGKILL)
 
 
 @pytest.fixture
