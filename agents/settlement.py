@@ -5,16 +5,33 @@ from datetime import datetime
 from random import random
 from typing import ClassVar
 
+import structlog
+
 from agents.base import Identity, Pace
 from agents.chores import Chore, run_due
 from agents.direct import DirectAgent
 from backend.bootstrap import Swarmex
 from backend.domain.events import Topic
+from backend.domain.ids import UsageId
 from backend.messaging.dispatcher import Dispatcher
-from backend.services import allocation, relay, sessions, settlement, sweeper
+from backend.services import (
+    allocation,
+    audit,
+    holds,
+    relay,
+    sessions,
+    settlement,
+    sweeper,
+    usage_charges,
+)
 
 SWEEP_EVERY_S = 0.5
 WINDOWS_EVERY_S = 0.5
+EXPIRE_EVERY_S = 5.0
+USAGE_EVERY_S = 5.0
+AUDIT_EVERY_S = 10.0
+
+log = structlog.get_logger(__name__)
 
 
 class SettlementAgent(DirectAgent):
@@ -33,12 +50,16 @@ class SettlementAgent(DirectAgent):
     def __init__(self, identity: Identity, app: Swarmex) -> None:
         super().__init__(identity, app)
         self._dispatcher = Dispatcher(app.redis_url)
+        self._usage_after: UsageId | None = None  # where the next page of unpaid usage begins
         self._chores = (
             Chore("relay", self._relay),
             Chore("settle", self._settle),
             Chore("dispatch", self._dispatch),
             Chore("windows", self._settle_windows, WINDOWS_EVERY_S),
             Chore("sweep", self._sweep, SWEEP_EVERY_S),
+            Chore("expire", self._expire, EXPIRE_EVERY_S),
+            Chore("usage", self._charge_usage, USAGE_EVERY_S),
+            Chore("audit", self._audit, AUDIT_EVERY_S),
         )
 
     def tick(self, now: datetime) -> Pace:
@@ -60,6 +81,19 @@ class SettlementAgent(DirectAgent):
 
     def _sweep(self, now: datetime) -> bool:
         sweeper.sweep(self.uow(), now)
+        return False
+
+    def _expire(self, now: datetime) -> bool:
+        return holds.expire(self.uow(), now) >= holds.EXPIRE_MAX
+
+    def _charge_usage(self, now: datetime) -> bool:
+        self._usage_after = usage_charges.collect_unpaid(self.uow(), now, self._usage_after).after
+        return self._usage_after is not None
+
+    def _audit(self, now: datetime) -> bool:
+        report = audit.audit_recent(self.uow(), now)
+        if not report.ok:
+            log.error("audit.differences", found=sorted({difference.what for difference in report.differences}))
         return False
 
     def drained(self) -> None:

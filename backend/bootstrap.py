@@ -4,16 +4,19 @@ import logging
 import os
 import secrets
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import structlog
 from psycopg.types.array import ListBinaryDumper
 from pydantic import ValidationError
 from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DisconnectionError
 
 from backend.config import Settings
 from backend.domain.errors import Invalid, Unavailable
@@ -24,6 +27,7 @@ from backend.storage.objects import ObjectStore
 
 if TYPE_CHECKING:
     from alembic.config import Config
+    from sqlalchemy.pool import ConnectionPoolEntry
 
     from backend.storage.unit_of_work import UnitOfWork
 
@@ -49,6 +53,7 @@ LOCK_TIMEOUT_MS = 10_000
 POOL_SIZE = 5
 POOL_OVERFLOW = 15
 POOL_TIMEOUT_S = 10
+PING_AFTER_S = 1.0
 NODE_ROLE = "swarmex_node"
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
@@ -262,7 +267,6 @@ def _engine(url: str, pool_size: int, max_overflow: int) -> Engine:
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=POOL_TIMEOUT_S,
-        pool_pre_ping=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_S,
             "application_name": "swarmex",
@@ -272,7 +276,24 @@ def _engine(url: str, pool_size: int, max_overflow: int) -> Engine:
     )
     # A batch is a list per column; written as text, a thousand payloads take a hundred times as long (measured).
     event.listen(engine, "connect", lambda raw, _: raw.adapters.register_dumper(list, ListBinaryDumper))
+    event.listen(engine, "checkin", _came_back)
+    event.listen(engine, "checkout", _still_there)
     return engine
+
+
+def _came_back(_: object, record: "ConnectionPoolEntry") -> None:
+    record.info["idle_since"] = time.monotonic()
+
+
+def _still_there(raw: "psycopg.Connection", record: "ConnectionPoolEntry", _: object) -> None:
+    """Ask a connection that was idle whether it still works; asking each time would cost a round trip more."""
+    if time.monotonic() - record.info.get("idle_since", 0) < PING_AFTER_S:
+        return
+    try:
+        raw.execute("")
+        raw.rollback()
+    except psycopg.Error as error:
+        raise DisconnectionError from error  # the pool opens another
 
 
 def _kept_secret(path: Path) -> str:

@@ -10,12 +10,14 @@ from fastapi_offline import FastAPIOffline
 from backend.api import docs, errors
 from backend.api.access_log import AccessLog
 from backend.api.body_limit import BodyLimit
+from backend.api.exposition import Exposition
 from backend.api.limits import THREADS_MAX
 from backend.api.rescue import Rescue
 from backend.api.routes import ROUTERS
 from backend.bootstrap import Swarmex
 from backend.gateway.gateway import Gateway
 from backend.gateway.protocol import protocol_routes
+from backend.services import metrics
 
 API_VERSION = "1"
 
@@ -39,6 +41,7 @@ def create_app(app: Swarmex) -> FastAPI:
         responses=errors.RESPONSES,
     )
     api.state.swarmex = app
+    api.state.exposition = Exposition(lambda now: metrics.figures(app.uow(), now))
     for router in ROUTERS:
         api.include_router(router)
     errors.install(api)

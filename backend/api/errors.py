@@ -25,6 +25,7 @@ STATUS: Mapping[type[errors.SwarmexError], int] = {
     errors.TooLarge: 413,
     errors.Unauthenticated: 401,
     errors.InsufficientFunds: 402,
+    errors.BudgetExceeded: 402,
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from backend.bootstrap import Settings, Swarmex
 
 DISK_FREE_MIN_BYTES = 500_000_000
+AUDIT_AGE_MAX_S = 60
+BEHIND = "at migration"
 
 
 class Verdict(StrEnum):
@@ -53,14 +55,17 @@ def examine(settings: "Settings") -> Iterator[Finding]:
 
 def _running(market: "Swarmex") -> Iterator[Finding]:
     schema = _schema(market)
-    yield schema
-    if schema.verdict is Verdict.WRONG:
+    answers = schema.verdict is Verdict.OK or schema.found.startswith(BEHIND)
+    interrupted = list(_interrupted(market)) if answers else []
+    yield from interrupted or [schema]
+    if interrupted or schema.verdict is Verdict.WRONG:
         return
     yield _manager(market)
     yield _agents(market)
     yield _api()
     yield _nodes(market)
     yield _ledger(market)
+    yield _last_audit(market)
 
 
 def _folder(settings: "Settings") -> Finding:
@@ -92,9 +97,7 @@ def _schema(market: "Swarmex") -> Finding:
         told = str(error).splitlines()[0]
         return Finding("database", Verdict.WRONG, told, "check SWARMEX_DATABASE_URL, and that PostgreSQL runs there")
     if revision != latest:
-        return Finding(
-            "database", Verdict.WRONG, f"at migration {revision}, not {latest}", "`swarmex init` migrates it"
-        )
+        return Finding("database", Verdict.WRONG, f"{BEHIND} {revision}, not {latest}", "`swarmex init` migrates it")
     return Finding("database", Verdict.OK, f"answers, at migration {revision}")
 
 
@@ -144,4 +147,27 @@ def _ledger(market: "Swarmex") -> Finding:
     if not report.ok:
         do = "stop the market, `swarmex ledger audit` shows them all, restore a backup"
         return Finding("ledger", Verdict.WRONG, f"{len(report.differences)} differences", do)
-    return Finding("ledger", Verdict.OK, f"{report.transfers} transfers add up")
+    return Finding("ledger", Verdict.OK, f"all adds up, of {report.transfers:,} transfers")
+
+
+def _last_audit(market: "Swarmex") -> Finding:
+    from backend import bootstrap
+    from backend.services import audit
+
+    last = audit.last_run(market.uow(), audit.Mode.INCREMENTAL)
+    do = "the settlement agent audits what changed every few seconds: see whether it runs"
+    if last is None:
+        return Finding("audit", Verdict.NOTE, "nothing was audited yet", do)
+    age_s = (bootstrap.utc_now() - last.audited_at).total_seconds()
+    told = f"what changed was audited {age_s:,.0f} s ago"
+    if not last.ok:
+        return Finding("audit", Verdict.WRONG, f"{told} and did not add up", "`swarmex ledger audit` tells what")
+    return Finding("audit", Verdict.NOTE, told, do) if age_s > AUDIT_AGE_MAX_S else Finding("audit", Verdict.OK, told)
+
+
+def _interrupted(market: "Swarmex") -> Iterator[Finding]:
+    from backend.services import restore
+
+    if restore.was_interrupted(market.uow()):
+        do = "`swarmex restore FOLDER --replace` again ends it; nothing else may run on this database before"
+        yield Finding("database", Verdict.WRONG, "a restore was interrupted: what was there before is set aside", do)

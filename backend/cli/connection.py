@@ -8,7 +8,7 @@ from uuid import UUID
 from backend.cli.output import note
 from backend.domain.access import Principal, Role
 from backend.domain.errors import Conflict, Invalid, NotFound, Unavailable
-from backend.domain.ids import AccountId
+from backend.domain.ids import AccountId, DocumentId
 
 if TYPE_CHECKING:
     from backend.bootstrap import Settings, Swarmex
@@ -91,6 +91,14 @@ def account_named(wired: "Swarmex", text: str) -> "AccountView":
     return accounts.show_account(wired.uow(), parse_id(text) or text)
 
 
+def document_named(wired: "Swarmex", text: str) -> DocumentId:
+    """The invoice or credit note of that number or id; raises NotFound for a number that nothing has."""
+    from backend.services import documents
+
+    found = parse_id(text)
+    return DocumentId(found) if found else documents.numbered(wired.uow(), text)
+
+
 def node_named(wired: "Swarmex", text: str, account: str | None = None) -> "Node":
     """The node of that id, or of that name in an account; raises NotFound, or Conflict if several are called so."""
     from backend import bootstrap
@@ -100,7 +108,7 @@ def node_named(wired: "Swarmex", text: str, account: str | None = None) -> "Node
     wanted: str | UUID = parse_id(text) or text
     found = [n for n in nodes.list_nodes(wired.uow(), bootstrap.utc_now(), owner) if wanted in (n.id, n.name)]
     if not found:
-        raise NotFound("node", text, field="node", accepted="the name or id of a node")
+        raise NotFound("node", text, accepted="the name or id of a node")
     if len(found) > 1:
         raise Conflict(
             f"{len(found)} nodes are called {text}",

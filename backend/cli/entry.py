@@ -13,20 +13,31 @@ from backend.cli import (
     account,
     agents,
     api,
+    backup,
+    budget,
     demo,
     deposit,
+    dispute,
     doctor,
     down,
+    fee,
     infer,
     init,
+    invoice,
     key,
     ledger,
+    log,
+    meter,
     model,
     node,
     offer,
     order,
+    org,
+    payout,
     price,
+    restore,
     up,
+    usage,
 )
 from backend.cli.hints import next_step
 from backend.cli.options import examples
@@ -44,6 +55,8 @@ for module, panel in (
     (up, RUN),
     (down, RUN),
     (api, RUN),
+    (backup, RUN),
+    (restore, RUN),
     (deposit, MARKET),
     (offer, MARKET),
     (infer, MARKET),
@@ -51,18 +64,28 @@ for module, panel in (
 ):
     verb = module.__name__.rpartition(".")[2]
     app.command(verb, epilog=module.EXAMPLES, rich_help_panel=panel)(getattr(module, verb))
-NOUNS = {"account", "key", "node", "model", "order", "price", "ledger", "agents"}
-for noun, panel in (
+GROUPS = (
     (account, MARKET),
     (key, MARKET),
+    (org, MARKET),
+    (budget, MARKET),
     (node, MARKET),
     (model, MARKET),
     (order, MARKET),
+    (dispute, MARKET),
+    (payout, MARKET),
+    (invoice, MARKET),
+    (meter, MARKET),
+    (usage, MARKET),
+    (fee, WATCH),
     (price, WATCH),
     (ledger, WATCH),
+    (log, WATCH),
     (agents, WATCH),
-):
-    app.add_typer(noun.verbs, name=noun.__name__.rpartition(".")[2], rich_help_panel=panel)
+)
+NOUNS = {module.__name__.rpartition(".")[2]: (module.verbs, panel) for module, panel in GROUPS}
+for noun, (verbs, panel) in NOUNS.items():
+    app.add_typer(verbs, name=noun, rich_help_panel=panel)
 
 
 @app.callback(

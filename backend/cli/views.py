@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Any
 from backend.domain.money import US_PER_S, format_credits
 
 if TYPE_CHECKING:
+    from backend.domain.budgets import Budget
     from backend.services.accounts import AccountView, NewKey
     from backend.services.deposits import DepositView
     from backend.services.markets import MarketView
     from backend.services.nodes import OfferView
     from backend.services.orders import Quote
+    from backend.services.organisations import Organisation
     from backend.services.receipts import Receipt
+    from backend.storage.alerts import Alert
     from backend.storage.leases import Served
     from backend.storage.models import Model
     from backend.storage.nodes import Node
@@ -30,6 +33,52 @@ def account(view: "AccountView") -> Document:
         "available": format_credits(view.available_nano),
         "earnings": format_credits(view.earnings_nano),
         "created_at": view.created_at,
+        "type": view.type,
+        "withheld": format_credits(view.withheld_nano),
+        "exhausted_in_s": view.exhausted_in_s,
+    }
+
+
+def organisation(shown: "Organisation") -> Document:
+    """An organisation with its members and budgets."""
+    members = [
+        {"account": m.account_id, "name": m.name, "role": m.role, "joined_at": m.joined_at} for m in shown.members
+    ]
+    return {"account": account(shown.account), "members": members, "budgets": [budget(b) for b in shown.budgets]}
+
+
+def budget(made: "Budget") -> Document:
+    """A budget and what is used of it."""
+    lasts = made.since is not None
+    return {
+        "id": made.id,
+        "account": made.account_id,
+        "member": made.member_id,
+        "period": made.period,
+        "tier": made.tier,
+        "mode": made.mode,
+        "amount": format_credits(made.limit_nano),
+        "used": format_credits(made.used_nano) if lasts else None,
+        "left": format_credits(made.left_nano) if lasts else None,
+        "used_percent": made.used_percent if lasts else None,
+        "timezone": made.timezone,
+        "since": made.since,
+        "resets_at": made.until,
+    }
+
+
+def alert(told: "Alert") -> Document:
+    """A threshold that was gone over."""
+    return {
+        "id": told.id,
+        "kind": told.kind,
+        "subject": told.subject_id,
+        "account": told.account_id,
+        "percent": told.percent,
+        "limit": format_credits(told.limit_nano),
+        "used": format_credits(told.used_nano),
+        "since": told.since,
+        "created_at": told.created_at,
     }
 
 
@@ -163,6 +212,7 @@ def receipt(made: "Receipt") -> Document:
         "charged": format_credits(made.charged_nano),
         "fee": format_credits(made.fee_nano),
         "released": format_credits(made.released_nano),
+        "given_back": format_credits(made.given_back_nano),
         "served": [_part(served) for served in made.served],
         "transfers": [
             {"id": transfer.id, "kind": transfer.kind, "amount": format_credits(transfer.amount_nano)}

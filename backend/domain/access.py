@@ -21,12 +21,31 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Spender:
+    """Whose wallet pays, and which member of an organisation spends from it."""
+
+    account_id: AccountId
+    member_id: AccountId | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller whose key was checked."""
+    """A caller whose key was checked; with an organisation's key, `member_id` is the person who uses it."""
 
     key_id: KeyId | None  # None: the operator at the machine itself
     account_id: AccountId
     role: Role
+    member_id: AccountId | None = None
+
+    @property
+    def spender(self) -> Spender:
+        """Whose money the caller spends."""
+        return Spender(self.account_id, self.member_id)
+
+    @property
+    def actor(self) -> AccountId:
+        """The person who acts."""
+        return self.member_id or self.account_id
 
     def require(self, role: Role) -> None:
         """Raise Forbidden unless the caller's role is at least `role`."""

@@ -5,6 +5,7 @@
 
 import reprlib
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -54,13 +55,13 @@ class Forbidden(SwarmexError):
 
 
 class NotFound(SwarmexError):
-    """The thing does not exist, or is not the caller's to see."""
+    """The thing does not exist, or is not the caller's to see; the field is named like it, unless given."""
 
     code = "not_found"
 
     def __init__(self, what: str, name: object, *, field: str | None = None, accepted: str | None = None) -> None:
-        code = f"unknown_{what.replace(' ', '_')}"
-        super().__init__(f"no {what} {name}", code=code, field=field, accepted=accepted)
+        noun = what.replace(" ", "_")
+        super().__init__(f"no {what} {name}", code=f"unknown_{noun}", field=field or noun, accepted=accepted)
 
 
 class Conflict(SwarmexError):
@@ -89,6 +90,23 @@ class InsufficientFunds(SwarmexError):
         self.account = account
         self.asked_nano = asked_nano
         self.available_nano = available_nano
+
+
+class BudgetExceeded(SwarmexError):
+    """A hard budget has less left than a hold asks for."""
+
+    code = "budget_exceeded"
+
+    def __init__(self, budget: UUID, period: str, asked_nano: int, left_nano: int, until: datetime | None) -> None:
+        fresh = f", or more from {until.isoformat()} on" if until else ""
+        super().__init__(
+            f"the budget per {period} has {_credits(left_nano)} credits left, {_credits(asked_nano)} asked",
+            field="max_budget",
+            accepted=f"at most {_credits(left_nano)} credits{fresh}",
+        )
+        self.budget = budget
+        self.asked_nano = asked_nano
+        self.left_nano = left_nano
 
 
 class HoldExceeded(Conflict):

@@ -17,6 +17,7 @@ class Topic(StrEnum):
     OFFERS_CHANGED = "offers.changed"
     FLEET_CHANGED = "fleet.changed"
     KEYS_CHANGED = "keys.changed"
+    FUNDS_ALERT = "funds.alert"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from backend.domain.money import US_PER_S, charge_nano
 WINDOW_S = 30
 RENEW_AT = 0.5  # of a window
 IDLE_S = 15
+PAUSE_GRACE_S = 15  # a lease that nobody pays on keeps its slot for so long, in case money comes
 
 
 class LeaseState(StrEnum):

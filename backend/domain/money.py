@@ -11,7 +11,7 @@ PPM = 1_000_000
 US_PER_S = 1_000_000
 
 _DECIMAL = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
-_ACCEPTED = "a decimal string of credits with at most 9 decimals, from 0.000000001 to 1000000000, as in 1.5"
+_ACCEPTED = "a decimal string of credits with at most 9 decimals, from {least} to 1000000000, as in 1.5"
 
 
 def parse_credits(text: object, field: str = "amount", *, zero: bool = False) -> int:
@@ -20,7 +20,8 @@ def parse_credits(text: object, field: str = "amount", *, zero: bool = False) ->
         nano = int(Decimal(text).scaleb(9))
         if (0 if zero else 1) <= nano <= AMOUNT_NANO_MAX:
             return nano
-    raise Invalid(f"{field} is not an amount", code="invalid_amount", field=field, accepted=_ACCEPTED)
+    accepted = _ACCEPTED.format(least="0" if zero else "0.000000001")
+    raise Invalid(f"{field} is not an amount", code="invalid_amount", field=field, accepted=accepted)
 
 
 def format_credits(nano: int) -> str:

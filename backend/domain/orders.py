@@ -62,6 +62,7 @@ class CloseReason(StrEnum):
     INSUFFICIENT_FUNDS = "insufficient_funds"
     NODE_LOST = "node_lost"
     WINDOW_ENDED = "window_ended"
+    HOLD_EXPIRED = "hold_expired"
 
 
 _FINAL: Mapping[CloseReason, OrderState] = {
@@ -70,6 +71,7 @@ _FINAL: Mapping[CloseReason, OrderState] = {
     CloseReason.NO_CAPACITY: OrderState.EXPIRED,
     CloseReason.LIMIT_BELOW_MARKET: OrderState.EXPIRED,
     CloseReason.OUTBID: OrderState.EXPIRED,
+    CloseReason.HOLD_EXPIRED: OrderState.EXPIRED,
     CloseReason.ATTEMPTS_EXHAUSTED: OrderState.FAILED,
 }
 

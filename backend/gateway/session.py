@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from backend.domain.errors import Conflict
-from backend.domain.ids import AccountId, LeaseId
+from backend.domain.access import Spender
+from backend.domain.errors import Conflict, SwarmexError
+from backend.domain.ids import LeaseId
 from backend.domain.leases import IDLE_S, RENEW_AT, WINDOW_S
 from backend.domain.money import charge_nano, format_credits
 from backend.gateway.admission import Admission
@@ -15,7 +16,7 @@ from backend.gateway.limits import SESSION_IN_FLIGHT_MAX
 class SessionKey:
     """What a session is opened for; requests that share it share the lease."""
 
-    account_id: AccountId
+    spender: Spender
     model: str
     tier: str
 
@@ -34,6 +35,7 @@ class Session:
     granted_at: datetime
     window_ends_at: datetime
     used_at: datetime
+    refused: SwarmexError | None = None  # why the next window could not be bought, when last tried
     requests: Admission = field(default_factory=lambda: Admission(SESSION_IN_FLIGHT_MAX))
 
     def paid(self, now: datetime) -> bool:

@@ -7,7 +7,7 @@ import structlog
 
 from backend.bootstrap import Swarmex, utc_now
 from backend.domain.access import Principal
-from backend.domain.errors import Conflict, InsufficientFunds, NotFound, Unavailable
+from backend.domain.errors import BudgetExceeded, Conflict, InsufficientFunds, NotFound, SwarmexError, Unavailable
 from backend.domain.leases import LeaseState
 from backend.domain.orders import CloseReason
 from backend.gateway import opening
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class Sessions:
-    """At most one session per (account, model, tier); everything here runs in one event loop."""
+    """At most one session per (spender, model, tier); everything here runs in one event loop."""
 
     def __init__(self, market: Swarmex, threads: Threads) -> None:
         self._market = market
@@ -35,8 +35,12 @@ class Sessions:
 
         Whoever asks while it is being opened waits for the same one.
         """
-        key = SessionKey(principal.account_id, model, tier)
+        key = SessionKey(principal.spender, model, tier)
         live = self._live.get(key)
+        if live is not None and live.refused is not None and not live.paid(utc_now()):
+            if refused := await self._renew(live):  # money may have come meanwhile
+                raise refused
+            live = self._live.get(key)
         if live is None or not live.paid(utc_now()):
             live = await self._opened(key, principal, limit_nano_per_slot_s)
         live.require_within(limit_nano_per_slot_s)
@@ -113,18 +117,23 @@ class Sessions:
         elif session.due(now):
             await self._renew(session)
 
-    async def _renew(self, session: Session) -> None:
-        """Buy the next window. What the market refuses ends the session; in silence the paid window runs out."""
+    async def _renew(self, session: Session) -> SwarmexError | None:
+        """Buy the next window. Without money the session is paused and tried again; in silence its window runs out."""
         try:
             session.window_ends_at = await self._threads.run(
                 lambda: service.renew(self._market.uow(), utc_now(), session.lease_id)
             )
-        except InsufficientFunds:
-            await self._end(session, CloseReason.INSUFFICIENT_FUNDS)
+            session.refused = None
+        except (InsufficientFunds, BudgetExceeded) as error:
+            if session.refused is None:
+                log.warning("session_paused", lease_id=str(session.lease_id), code=error.code)
+            session.refused = error
+            return error
         except (Conflict, NotFound):
             self._drop(session, "ended_elsewhere")
         except Exception as error:
             log.warning("session_not_renewed", lease_id=str(session.lease_id), code=code_of(error))
+        return None
 
     async def _end(self, session: Session, reason: CloseReason) -> None:
         """End a session; if the coordinator does not hear it, settlement ends it when its window is over."""

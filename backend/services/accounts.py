@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -10,8 +10,11 @@ from backend.domain.access import Principal, Role
 from backend.domain.errors import Conflict, Invalid, NotFound, Unauthenticated, unknown_choice
 from backend.domain.events import Event, Topic
 from backend.domain.ids import AccountId, KeyId, LedgerAccountId
-from backend.domain.ledger import AccountKind
+from backend.domain.ledger import OWNED_KINDS, AccountKind
 from backend.domain.nodes import check_name
+from backend.domain.organisations import AccountType, check_belongs
+from backend.services.log import record
+from backend.services.managing import check_manages
 from backend.storage.accounts import Account
 from backend.storage.ids import new_id
 from backend.storage.unit_of_work import UnitOfWork
@@ -33,6 +36,9 @@ class AccountView:
     available_nano: int
     earnings_nano: int
     created_at: datetime
+    type: AccountType
+    withheld_nano: int
+    exhausted_in_s: int | None  # how long the wallet lasts at what the sessions burn; None: nothing burns
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,62 +52,96 @@ class NewKey:
     secret: str
 
 
-def create_account(uow: UnitOfWork, now: datetime, name: str) -> AccountView:
-    """Open an account with an empty wallet; raises Conflict(`account_exists`) when the name is taken."""
-    check_name(name)
+def create_account(uow: UnitOfWork, now: datetime, name: str, principal: Principal | None = None) -> AccountView:
+    """Open a person's account with an empty wallet; raises Conflict(`account_exists`) when the name is taken."""
     with uow:
-        account = Account(AccountId(new_id()), name, now)
-        if not uow.accounts.add(account):
-            raise Conflict(f"account {name} exists", code="account_exists", field="name", accepted="a free name")
-        for kind in (AccountKind.WALLET, AccountKind.EARNINGS):
-            uow.ledger.open(LedgerAccountId(new_id()), account.id, kind)
-        view = _view(uow, account)
+        account = open_account(uow, now, name, AccountType.PERSON)
+        record(uow, now, principal, "account.create", f"account {account.id}", name=name)
+        view = view_of(uow, account)
         uow.commit()
     return view
+
+
+def open_account(uow: UnitOfWork, now: datetime, name: str, kind: AccountType) -> Account:
+    """Open an account with its ledger accounts, inside an open unit of work; raises Conflict(`account_exists`)."""
+    check_name(name)
+    account = Account(AccountId(new_id()), name, now, kind)
+    if not uow.accounts.add(account):
+        raise Conflict(f"account {name} exists", code="account_exists", field="name", accepted="a free name")
+    for purpose in OWNED_KINDS:
+        uow.ledger.open(LedgerAccountId(new_id()), account.id, purpose)
+    return account
 
 
 def show_account(uow: UnitOfWork, account: UUID | str) -> AccountView:
     """An account by id or name; raises NotFound."""
     with uow:
-        return _view(uow, find_account(uow, account))
+        return view_of(uow, find_account(uow, account))
 
 
 def find_account(uow: UnitOfWork, account: UUID | str) -> Account:
     """The account of that id or name inside an open unit of work; raises NotFound."""
     found = uow.accounts.find(account)
     if found is None:
-        raise NotFound("account", account, field="account", accepted="the id or name of an account")
+        raise NotFound("account", account, accepted="the id or name of an account")
     return found
 
 
-def create_key(uow: UnitOfWork, now: datetime, account_id: AccountId, role: str, label: str = "") -> NewKey:
-    """Make an API key; only the SHA-256 of its secret is kept (256 random bits need no slow hash)."""
+def create_key(
+    uow: UnitOfWork,
+    now: datetime,
+    account_id: AccountId,
+    role: str,
+    label: str = "",
+    principal: Principal | None = None,
+) -> NewKey:
+    """Make an API key; only the SHA-256 of its secret is kept (256 random bits need no slow hash).
+
+    Whoever acts with an organisation's key as a member makes keys for that member only.
+    """
     if role not in [r.value for r in Role]:
         raise unknown_choice("role", role, [r.value for r in Role])
+    member = principal.member_id if principal and principal.account_id == account_id else None
+    with uow:
+        find_account(uow, account_id)
+        if member is not None:  # the caller's key is remembered for a moment after it was revoked
+            uow.organisations.lock(account_id)
+            check_belongs(account_id, uow.organisations.role_of(account_id, member))
+        made = make_key(uow, now, Principal(None, account_id, Role(role), member), label)
+        record(uow, now, principal, "key.create", f"key {made.key_id}", account=str(account_id), role=role)
+        uow.commit()
+    return made
+
+
+def make_key(uow: UnitOfWork, now: datetime, bearer: Principal, label: str) -> NewKey:
+    """A key that speaks for `bearer`, inside an open unit of work."""
     if len(label) > LABEL_CHARS_MAX or not label.isprintable():
         raise Invalid("the label cannot be used", code="invalid_label", field="label", accepted="up to 100 characters")
     secret = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
     key_id = KeyId(new_id())
-    principal = Principal(key_id, account_id, Role(role))
-    with uow:
-        find_account(uow, account_id)
-        uow.keys.add(principal, label, digest_of(secret), now)
-        uow.changes.bump(CHANGED_KEYS)
-        uow.emit(Event(Topic.KEYS_CHANGED))
-        uow.commit()
-    return NewKey(key_id, account_id, principal.role, label, secret)
+    uow.keys.add(replace(bearer, key_id=key_id), label, digest_of(secret), now)
+    uow.changes.bump(CHANGED_KEYS)
+    uow.emit(Event(Topic.KEYS_CHANGED))
+    return NewKey(key_id, bearer.account_id, bearer.role, label, secret)
 
 
 def revoke_key(uow: UnitOfWork, now: datetime, key_id: KeyId, actor: Principal) -> None:
-    """End a key of the actor's account (admins: of any); twice is once. Raises NotFound."""
+    """End a key of the actor's account (admins: of any; members: their own); twice is once. Raises NotFound."""
     with uow:
-        owner = uow.keys.find(key_id)
-        if owner is None:
+        bearer = uow.keys.find(key_id)
+        if bearer is None:
             raise NotFound("key", key_id)
-        actor.require_owner(owner.account_id, "key", key_id)
+        own = bearer.account_id == actor.account_id and actor.member_id in (None, bearer.member_id)
+        own = own or bearer.member_id == actor.actor
+        if not own:
+            try:
+                check_manages(uow, actor, bearer.account_id)
+            except NotFound:
+                raise NotFound("key", key_id) from None
         uow.keys.revoke(key_id, now)
         uow.changes.bump(CHANGED_KEYS)
         uow.emit(Event(Topic.KEYS_CHANGED))
+        record(uow, now, actor, "key.revoke", f"key {key_id}", account=str(bearer.account_id))
         uow.commit()
 
 
@@ -119,9 +159,11 @@ def digest_of(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def _view(uow: UnitOfWork, account: Account) -> AccountView:
+def view_of(uow: UnitOfWork, account: Account) -> AccountView:
+    """An account with its money, inside an open unit of work."""
     balances = uow.ledger.balances_of(account.id)
     wallet, earnings = balances[AccountKind.WALLET], balances[AccountKind.EARNINGS]
+    burning = uow.sessions.burn_nano_per_s(account.id)
     return AccountView(
         account.id,
         account.name,
@@ -130,4 +172,7 @@ def _view(uow: UnitOfWork, account: Account) -> AccountView:
         wallet.available_nano,
         earnings.posted_nano,
         account.created_at,
+        account.type,
+        balances[AccountKind.WITHHELD].posted_nano,
+        wallet.available_nano // burning if burning else None,
     )

@@ -1,6 +1,7 @@
 """Allocation: clear a market's auction, grant leases, and put the work of the winners into units."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from backend.domain.auctions import Ask, Book, Clearing, Fill, clear
@@ -19,6 +20,7 @@ from backend.domain.work import (
     share,
 )
 from backend.messaging.queues import TIER_PRIORITY
+from backend.services.holds import lower
 from backend.storage.ids import new_id
 from backend.storage.leases import Grant, OpenLease
 from backend.storage.orders import Order
@@ -31,24 +33,35 @@ RESEND_AFTER = timedelta(seconds=5)
 DISPATCH_ORDERS_MAX = 500
 
 
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What a clearing did: the orders that won a lease, and how many moved on to a market that may suit them."""
+
+    leased: frozenset[OrderId] = frozenset()
+    moved_on: int = 0
+
+
 def clear_markets(new_uow: Callable[[], UnitOfWork], now: datetime) -> int:
     """Clear every market that has open orders, one transaction each; returns how many orders got anywhere."""
     with new_uow() as uow:
         markets = uow.orders.open_markets()
-    return sum(clear_market(new_uow(), now, market) for market in markets)
+    advanced = 0
+    for market in markets:
+        epoch = clear_market(new_uow(), now, market)
+        if epoch.leased:
+            lower(new_uow(), now, epoch.leased)
+        advanced += len(epoch.leased) + epoch.moved_on
+    return advanced
 
 
-def clear_market(uow: UnitOfWork, now: datetime, market: Market) -> int:
-    """One epoch of one market, in a constant number of statements; 0 when another agent is at it.
-
-    Returns how many orders won a lease or moved on to a market that may suit them.
-    """
+def clear_market(uow: UnitOfWork, now: datetime, market: Market) -> Epoch:
+    """One epoch of one market, in a constant number of statements; empty when another agent is at it."""
     with uow:
         if not uow.orders.lock_market(market):
-            return 0
+            return Epoch()
         orders = uow.orders.lock_open(market, now, EPOCH_ORDERS_MAX)
         if not orders:
-            return 0
+            return Epoch()
         asks = uow.offers.lock_open(market, now)
         book = Book([order.bid() for order in orders], asks, uow.markets.spot(market) or _first_spot(asks))
         epoch_id = EpochId(new_id())
@@ -61,7 +74,7 @@ def clear_market(uow: UnitOfWork, now: datetime, market: Market) -> int:
         advanced = _move_on(uow, now, market, clearing, by_id)
         uow.emit(Event(Topic.ORDERS_CLEARED, str(market)))
         uow.commit()
-    return len({fill.bid.order_id for fill in clearing.fills}) + advanced
+    return Epoch(frozenset(fill.bid.order_id for fill in clearing.fills), advanced)
 
 
 def _first_spot(asks: Sequence[Ask]) -> int:

@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from backend.domain.errors import Conflict, Invalid
+from backend.domain.access import Principal
+from backend.domain.errors import Conflict
 from backend.domain.ids import AccountId, TransferId
 from backend.domain.ledger import WORLD_ID, Post, Transfer, TransferKind, apply
+from backend.domain.references import check_reference
 from backend.services.accounts import find_account
+from backend.services.log import record
+from backend.storage.contention import patient
 from backend.storage.ids import new_id
 from backend.storage.unit_of_work import UnitOfWork
-
-REFERENCE_CHARS_MAX = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +27,20 @@ class DepositView:
     repeated: bool
 
 
-def deposit(uow: UnitOfWork, now: datetime, account_id: AccountId, amount_nano: int, reference: str) -> DepositView:
+@patient
+def deposit(
+    uow: UnitOfWork,
+    now: datetime,
+    account_id: AccountId,
+    amount_nano: int,
+    reference: str,
+    principal: Principal | None = None,
+) -> DepositView:
     """Book a payment under the reference that the payment system gave it.
 
     The same reference again changes nothing; with another amount or account it raises Conflict(`reference_reused`).
     """
-    if not (1 <= len(reference) <= REFERENCE_CHARS_MAX and reference.isprintable()):
-        raise Invalid(
-            "the reference cannot be used",
-            code="invalid_reference",
-            field="reference",
-            accepted=f"1 to {REFERENCE_CHARS_MAX} printable characters",
-        )
+    check_reference(reference)
     with uow:
         find_account(uow, account_id)
         accounts = uow.ledger.lock(wallets_of=[account_id], others=[WORLD_ID])
@@ -58,6 +62,10 @@ def deposit(uow: UnitOfWork, now: datetime, account_id: AccountId, amount_nano: 
                 raise applied.outcomes[0]
             uow.ledger.write(applied, now)
         available = uow.ledger.lock(wallets_of=[account_id]).balances[wallet].available_nano
+        if found is None:
+            uow.budgets.set_baseline(account_id, available, now)
+            facts = {"transfer": transfer.id, "amount_nano": amount_nano, "reference": reference}
+            record(uow, now, principal, "deposit.book", f"account {account_id}", **facts)
         uow.commit()
     return DepositView(
         found.id if found else transfer.id,

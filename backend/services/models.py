@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
+from backend.domain.access import Principal
 from backend.domain.errors import NotFound
 from backend.domain.ids import ModelId
 from backend.domain.nodes import check_name
 from backend.domain.work import ModelRef
+from backend.services.log import record
 from backend.storage.ids import new_id
 from backend.storage.models import Model
 from backend.storage.objects import ObjectStore
@@ -16,7 +18,9 @@ from backend.storage.unit_of_work import UnitOfWork
 CHANGED_MODELS = "models"
 
 
-def register_model(uow: UnitOfWork, now: datetime, objects: ObjectStore, name: str, path: Path) -> Model:
+def register_model(
+    uow: UnitOfWork, now: datetime, objects: ObjectStore, name: str, path: Path, principal: Principal | None = None
+) -> Model:
     """Open, measure, store and record a model file as the next version of `name`.
 
     A file that is registered under that name already gives the version that it has. Raises Invalid.
@@ -30,17 +34,23 @@ def register_model(uow: UnitOfWork, now: datetime, objects: ObjectStore, name: s
         versions = uow.models.versions([name]).get(name, {})
         for model in versions.values():
             if model.ref.checksum == checksum:
-                objects.put_file(path, model.ref.uri)  # the store may have lost it
+                _store(objects, path, model.ref.uri, checksum)  # which may have lost or damaged it
                 return model
         signature, profile = inspect(path)
         uri = f"models/{checksum}.onnx"
-        objects.put_file(path, uri)
+        _store(objects, path, uri, checksum)
         ref = ModelRef(ModelId(new_id()), name, max(versions, default=0) + 1, checksum, uri, signature)
         model = Model(ref, path.stat().st_size, profile, now)
         uow.models.add(model)
+        record(uow, now, principal, "model.register", f"model {ref.model_id}", name=name, version=ref.version)
         uow.changes.bump(CHANGED_MODELS)
         uow.commit()
     return model
+
+
+def _store(objects: ObjectStore, path: Path, uri: str, checksum: str) -> None:
+    """Store a model's file, also in the place of one that is not what its key says."""
+    objects.put_file(path, uri, replace=objects.exists(uri) and objects.checksum(uri) != checksum)
 
 
 def list_models(uow: UnitOfWork) -> list[Model]:
@@ -68,7 +78,7 @@ def choose(found: dict[str, dict[int, Model]], name: str, version: int | None) -
     if version is None:
         return versions[max(versions)]
     if version not in versions:
-        raise NotFound("model version", version, field="model_version", accepted=_listed(versions))
+        raise NotFound("model version", version, accepted=_listed(versions))
     return versions[version]
 
 

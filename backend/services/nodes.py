@@ -11,6 +11,7 @@ from backend.domain.money import AMOUNT_NANO_MAX
 from backend.domain.nodes import NodeSpec, NodeState, check_node
 from backend.messaging.queues import node_queue, pool_queue
 from backend.services.accounts import find_account
+from backend.services.log import record
 from backend.storage.ids import new_id
 from backend.storage.nodes import Node
 from backend.storage.unit_of_work import UnitOfWork
@@ -26,7 +27,9 @@ class OfferView:
     ask_nano_per_slot_s: int
 
 
-def register_node(uow: UnitOfWork, now: datetime, account_id: AccountId, spec: NodeSpec) -> Node:
+def register_node(
+    uow: UnitOfWork, now: datetime, account_id: AccountId, spec: NodeSpec, principal: Principal | None = None
+) -> Node:
     """Bring a machine to the market; it sells nothing before it has an offer and an agent.
 
     Raises Invalid, NotFound for the account, or Conflict(`node_exists`) when the account has one of that name.
@@ -51,6 +54,7 @@ def register_node(uow: UnitOfWork, now: datetime, account_id: AccountId, spec: N
         )
         if not uow.nodes.add(node, now):
             raise Conflict(f"node {spec.name} exists", code="node_exists", field="name", accepted="a free name")
+        record(uow, now, principal, "node.register", f"node {node_id}", account=account_id, name=spec.name)
         uow.commit()
     return node
 
@@ -67,6 +71,7 @@ def drain_node(uow: UnitOfWork, now: datetime, node_id: NodeId, actor: Principal
         owned_node(uow, now, node_id, actor)
         uow.offers.withdraw(node_id)
         uow.nodes.set_state(node_id, NodeState.DRAINING)
+        record(uow, now, actor, "node.drain", f"node {node_id}")
         uow.emit(Event(Topic.OFFERS_CHANGED))
         node = owned_node(uow, now, node_id, actor)
         uow.commit()
@@ -82,6 +87,7 @@ def offer(uow: UnitOfWork, now: datetime, node_id: NodeId, ask_nano_per_slot_s: 
         offer_id = OfferId(new_id())
         version = uow.offers.replace(offer_id, node_id, ask_nano_per_slot_s, now)
         uow.nodes.set_state(node_id, NodeState.ACTIVE)
+        record(uow, now, actor, "node.offer", f"node {node_id}", offer=offer_id, ask_nano=ask_nano_per_slot_s)
         uow.emit(Event(Topic.OFFERS_CHANGED))
         uow.commit()
     return OfferView(offer_id, node_id, version, ask_nano_per_slot_s)
@@ -91,6 +97,6 @@ def owned_node(uow: UnitOfWork, now: datetime, node_id: NodeId, actor: Principal
     """A node that the actor may change, inside an open unit of work; raises NotFound."""
     node = uow.nodes.find(node_id, now)
     if node is None:
-        raise NotFound("node", node_id, field="node_id")
+        raise NotFound("node", node_id)
     actor.require_owner(node.account_id, "node", node_id)
     return node

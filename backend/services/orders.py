@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from backend.domain.access import Principal
+from backend.domain.access import Principal, Role
 from backend.domain.errors import Conflict, Invalid, NotFound, SwarmexError, TooLarge
 from backend.domain.idempotency import Idempotency
 from backend.domain.ids import AccountId, OrderId
 from backend.domain.orders import ORDERS_PER_BATCH_MAX, CloseReason, OrderState, WorkloadRequest
 from backend.services.idempotency import once
+from backend.services.log import record
 from backend.services.placement import Plan, catalogue, place, plan
 from backend.services.settlement import close
+from backend.storage.contention import patient
 from backend.storage.orders import Order
 from backend.storage.unit_of_work import UnitOfWork
 
@@ -68,6 +70,7 @@ def quote(uow: UnitOfWork, now: datetime, request: WorkloadRequest) -> Quote:
         return _quote(plan(request, catalogue(uow, now, [request])))
 
 
+@patient
 def place_workload(
     uow: UnitOfWork,
     now: datetime,
@@ -79,7 +82,7 @@ def place_workload(
 
     def do() -> PlacedWorkload:
         ready = plan(request, catalogue(uow, now, [request]))
-        [order] = place(uow, now, principal.account_id, [ready])
+        [order] = place(uow, now, principal.spender, [ready])
         if isinstance(order, SwarmexError):
             raise order
         return PlacedWorkload(_quote(ready), [order])
@@ -90,6 +93,7 @@ def place_workload(
     return placed
 
 
+@patient
 def place_orders(
     uow: UnitOfWork,
     now: datetime,
@@ -117,7 +121,7 @@ def place_orders(
                 plans.append(plan(request, known) if isinstance(request, WorkloadRequest) else request)
             except SwarmexError as error:
                 plans.append(error)
-        outcomes = place(uow, now, principal.account_id, plans)
+        outcomes = place(uow, now, principal.spender, plans)
         return PlacedBatch([o if isinstance(o, Order) else _refusal(o) for o in outcomes])
 
     with uow:
@@ -148,6 +152,7 @@ def list_orders(
         return uow.orders.newest(account_id, OrderState(state) if state else None, limit, before)
 
 
+@patient
 def cancel_order(uow: UnitOfWork, now: datetime, order_id: OrderId, principal: Principal) -> Order:
     """Stop an order: what ran is charged, the rest of its hold released, all in this transaction.
 
@@ -161,13 +166,15 @@ def cancel_order(uow: UnitOfWork, now: datetime, order_id: OrderId, principal: P
             raise Conflict(
                 f"order {order_id} is {order.state}",
                 code="order_closed",
-                field="order_id",
+                field="order",
                 accepted="an open order",
             )
         uow.work.cancel([order_id])
         uow.orders.begin_close([(order_id, CloseReason.CANCELLED_BY_USER)])
         close(uow, now, [order_id])
         cancelled = owned_order(uow, order_id, principal)
+        if principal.role is Role.ADMIN:  # what owners do themselves, their orders tell
+            record(uow, now, principal, "order.cancel", f"order {order_id}", account=order.account_id)
         uow.commit()
     return cancelled
 
@@ -176,7 +183,7 @@ def owned_order(uow: UnitOfWork, order_id: OrderId, principal: Principal, *, for
     """The caller's order, inside an open unit of work; raises NotFound."""
     order = uow.orders.find(order_id, for_update=for_update)
     if order is None:
-        raise NotFound("order", order_id, field="order_id")
+        raise NotFound("order", order_id)
     principal.require_owner(order.account_id, "order", order_id)
     return order
 

@@ -6,21 +6,24 @@ from datetime import datetime, timedelta
 
 import orjson
 
+from backend.domain.access import Spender
+from backend.domain.budgets import BudgetPeriod
 from backend.domain.errors import SwarmexError, TooLarge, Unavailable
 from backend.domain.events import Event, Topic
-from backend.domain.ids import AccountId, HoldId, ItemId, OrderId
+from backend.domain.ids import HoldId, ItemId, OrderId
 from backend.domain.orders import (
     MarketState,
     OrderState,
     Strategy,
     Terms,
+    WorkloadKind,
     WorkloadRequest,
     candidates,
     check_request,
     terms,
 )
 from backend.domain.tensors import parse_request, rows_of
-from backend.domain.tiers import Tier, tier_named
+from backend.domain.tiers import Tier, TierName, tier_named
 from backend.domain.work import PAYLOAD_BYTES_MAX
 from backend.services.escrow import Need, reserve
 from backend.services.models import choose
@@ -50,6 +53,7 @@ class Plan:
     model: Model
     markets: list[MarketState]
     terms: Terms
+    fee_ppm: int
     payloads: list[Payload]
 
     @property
@@ -60,15 +64,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What plans are made against: models and markets as they are now."""
+    """What plans are made against: models, markets and the tiers' fees as they are now."""
 
     models: dict[str, dict[int, Model]]
     markets: list[MarketState]
+    fees_ppm: Mapping[TierName, int]
 
 
 def catalogue(uow: UnitOfWork, now: datetime, requests: Sequence[WorkloadRequest]) -> Catalogue:
-    """Read what these requests need, in two statements however many they are."""
-    return Catalogue(uow.models.versions({request.model for request in requests}), uow.markets.states(now))
+    """Read what these requests need, in three statements however many they are."""
+    models = uow.models.versions({request.model for request in requests})
+    return Catalogue(models, uow.markets.states(now), uow.fees.current(now))
 
 
 def plan(request: WorkloadRequest, known: Catalogue) -> Plan:
@@ -87,7 +93,7 @@ def plan(request: WorkloadRequest, known: Catalogue) -> Plan:
         )
     expected_us = sum(model.profile.expected_us(payload.rows) for payload in payloads)
     agreed = terms(request, tier, markets, [payload.us_max for payload in payloads], expected_us)
-    return Plan(request, tier, strategy, model, markets, agreed, payloads)
+    return Plan(request, tier, strategy, model, markets, agreed, known.fees_ppm[tier.name], payloads)
 
 
 def _payload(body: Mapping[str, object], index: int, request: WorkloadRequest, model: Model) -> Payload:
@@ -105,15 +111,15 @@ def _payload(body: Mapping[str, object], index: int, request: WorkloadRequest, m
 
 
 def place(
-    uow: UnitOfWork, now: datetime, account: AccountId, plans: Sequence[Plan | SwarmexError]
+    uow: UnitOfWork, now: datetime, spender: Spender, plans: Sequence[Plan | SwarmexError]
 ) -> list[Order | SwarmexError]:
     """Reserve the worst case of every plan and record its order, inside an open unit of work that the caller commits.
 
-    One outcome per plan, in order: a plan that was an error, or that the wallet does not cover, writes nothing.
+    One outcome per plan, in order: a plan that was an error, or that budget or wallet do not cover, writes nothing.
     """
-    drafts = [p if isinstance(p, SwarmexError) else _draft(p, account, now) for p in plans]
+    drafts = [p if isinstance(p, SwarmexError) else _draft(p, spender, now) for p in plans]
     orders = [draft for draft in drafts if isinstance(draft, Order)]
-    outcomes = reserve(uow, now, account, [need_of(order) for order in orders])
+    outcomes = reserve(uow, now, [need_of(order) for order in orders])
     refused = {order.id: error for order, error in zip(orders, outcomes, strict=True) if error}
     placed = [order for order in orders if order.id not in refused]
     uow.orders.add(placed)
@@ -123,16 +129,19 @@ def place(
     return [refused.get(draft.id, draft) if isinstance(draft, Order) else draft for draft in drafts]
 
 
-def need_of(order: Order) -> Need:
-    """What an order may cost, until its deadline."""
-    return Need(order.hold_id, order.worst_case_nano, order.deadline_at)
+def need_of(order: Order, amount_nano: int | None = None) -> Need:
+    """What an order may cost (its worst case, if no amount is given) until its deadline; a batch is a job."""
+    kind = BudgetPeriod.JOB if order.workload == WorkloadKind.BATCH else BudgetPeriod.REQUEST
+    amount = order.worst_case_nano if amount_nano is None else amount_nano
+    return Need(order.spender, order.hold_id, amount, order.deadline_at, order.tier, kind)
 
 
-def _draft(plan: Plan, account: AccountId, now: datetime) -> Order:
+def _draft(plan: Plan, spender: Spender, now: datetime) -> Order:
     first = plan.markets[0].market
     return Order(
         id=OrderId(new_id()),
-        account_id=account,
+        account_id=spender.account_id,
+        member_id=spender.member_id,
         workload=plan.request.workload,
         model_id=plan.model.ref.model_id,
         tier=plan.tier.name,
@@ -143,6 +152,7 @@ def _draft(plan: Plan, account: AccountId, now: datetime) -> Order:
         slots=plan.request.slots,
         limit_nano_per_slot_s=plan.terms.limit_nano,
         worst_case_nano=plan.terms.worst_case_nano,
+        fee_ppm=plan.fee_ppm,
         hold_id=HoldId(new_id()),
         state=OrderState.OPEN,
         reason=None,

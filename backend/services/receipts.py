@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from backend.domain.access import Principal
+from backend.domain.corrections import paid
 from backend.domain.ids import OrderId
-from backend.domain.ledger import Transfer, TransferKind
+from backend.domain.ledger import Transfer
 from backend.services.orders import owned_order
 from backend.storage.leases import Served
 from backend.storage.orders import Order
@@ -14,7 +15,10 @@ from backend.storage.work import Item
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """An order's money in nano-credits: held = charged + released (while it runs: + what is still held)."""
+    """An order's money in nano-credits: held = charged + given back + released (while it runs: + what is still held).
+
+    `given_back` is what corrections took back of charges, which the ledger shows as reversals.
+    """
 
     order: Order
     model: str
@@ -25,6 +29,7 @@ class Receipt:
     charged_nano: int
     fee_nano: int
     released_nano: int
+    given_back_nano: int
 
 
 def receipt(uow: UnitOfWork, order_id: OrderId, principal: Principal) -> Receipt:
@@ -34,7 +39,9 @@ def receipt(uow: UnitOfWork, order_id: OrderId, principal: Principal) -> Receipt
         model = uow.models.by_id(order.model_id).ref
         transfers = uow.ledger.transfers_of_order(order_id)
         served = uow.leases.served([order_id]).get(order_id, [])
-    charged = sum(transfer.amount_nano for transfer in transfers)
+    standing = paid(transfers)
+    captured = sum(transfer.amount_nano for transfer in transfers if transfer.hold_id)
+    charged = sum(payment.amount_nano for payment in standing)
     return Receipt(
         order,
         model.name,
@@ -43,8 +50,9 @@ def receipt(uow: UnitOfWork, order_id: OrderId, principal: Principal) -> Receipt
         transfers,
         held_nano=order.worst_case_nano,
         charged_nano=charged,
-        fee_nano=sum(t.amount_nano for t in transfers if t.kind is TransferKind.FEE),
-        released_nano=order.worst_case_nano - charged if order.closed_at else 0,
+        fee_nano=sum(payment.fee.amount_nano for payment in standing if payment.fee),
+        released_nano=order.worst_case_nano - captured if order.closed_at else 0,
+        given_back_nano=captured - charged,
     )
 
 

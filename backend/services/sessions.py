@@ -20,18 +20,20 @@ from backend.domain.orders import (
     nobody_sells,
 )
 from backend.domain.tiers import TierName, tier_named
-from backend.services.escrow import Need, reserve_one
+from backend.services.escrow import Need, capture, reserve, reserve_one
 from backend.services.models import choose
 from backend.services.placement import need_of
-from backend.services.settlement import Charge, charge, finish
+from backend.services.settlement import charge_of, finish
+from backend.storage.contention import patient
 from backend.storage.ids import new_id
 from backend.storage.orders import Order
-from backend.storage.sessions import Session, Window
+from backend.storage.sessions import PAUSE_GRACE, Session, Window
 from backend.storage.unit_of_work import UnitOfWork
 
 OPEN_DEADLINE_S = 2
 SETTLE_SESSIONS_MAX = 500
 WINDOW = timedelta(seconds=WINDOW_S)
+_UNPAID = CloseReason.INSUFFICIENT_FUNDS
 _FINAL_REASONS = (
     OrderState.CLOSING,
     OrderState.SETTLED,
@@ -49,6 +51,7 @@ class SessionProgress:
     refused: CloseReason | None
 
 
+@patient
 def open_session(
     uow: UnitOfWork,
     now: datetime,
@@ -80,6 +83,7 @@ def open_session(
         order = Order(
             id=OrderId(new_id()),
             account_id=principal.account_id,
+            member_id=principal.member_id,
             workload=SESSION,
             model_id=ref.model_id,
             tier=tier.name,
@@ -90,6 +94,7 @@ def open_session(
             slots=1,
             limit_nano_per_slot_s=limit,
             worst_case_nano=window_nano(limit, 1),
+            fee_ppm=uow.fees.current(now)[tier.name],
             hold_id=HoldId(new_id()),
             state=OrderState.OPEN,
             reason=None,
@@ -97,7 +102,7 @@ def open_session(
             placed_at=now,
             deadline_at=now + timedelta(seconds=OPEN_DEADLINE_S),
         )
-        reserve_one(uow, now, principal.account_id, need_of(order))
+        reserve_one(uow, now, need_of(order))
         uow.orders.add([order])
         uow.emit(Event(Topic.ORDERS_PLACED, str(order.market)))
         uow.commit()
@@ -116,34 +121,44 @@ def progress(uow: UnitOfWork, now: datetime, order_id: OrderId) -> SessionProgre
     return SessionProgress(None, order.reason if order.state in _FINAL_REASONS else None)
 
 
+@patient
 def renew(uow: UnitOfWork, now: datetime, lease_id: LeaseId) -> datetime:
     """Prepay the next window; returns its end. Twice is once: a window that has not begun yet is not followed up.
 
-    Raises NotFound, Conflict(`lease_ended`) or InsufficientFunds.
+    Raises NotFound, Conflict(`lease_ended`), InsufficientFunds or BudgetExceeded. On the last two the lease is paused:
+    it may be renewed until PAUSE_GRACE_S after its last window, from that moment on; then it ends.
     """
     with uow:
         session = _locked(uow, now, lease_id)
-        if session.state != LeaseState.ACTIVE or session.window_ends_at <= now:
+        if session.state != LeaseState.ACTIVE or session.pays_until <= now:
             raise Conflict(f"lease {lease_id} has ended", code="lease_ended")
         if session.window_ends_at - now > WINDOW:
             return session.window_ends_at
+        starts_at = max(now, session.window_ends_at)
         window = Window(
             WindowId(new_id()),
             lease_id,
             session.window_seq + 1,
             HoldId(new_id()),
-            session.window_ends_at,
-            session.window_ends_at + WINDOW,
+            starts_at,
+            starts_at + WINDOW,
             "open",
         )
         amount = window_nano(session.price_nano_per_slot_s, session.slots)
-        reserve_one(uow, now, session.account_id, Need(window.hold_id, amount, window.ends_at))
-        uow.sessions.add_windows([window])
-        uow.orders.raise_worst_case(session.order_id, amount)
+        need = Need(session.spender, window.hold_id, amount, window.ends_at, session.tier)
+        [refused] = reserve(uow, now, [need])
+        if refused is None:
+            uow.sessions.add_windows([window])
+            uow.orders.raise_worst_case(session.order_id, amount)
+        if (refused is None) == (session.paused_at is not None):
+            uow.sessions.pause(lease_id, now if refused else None)
         uow.commit()
+    if refused:
+        raise refused
     return window.ends_at
 
 
+@patient
 def end(uow: UnitOfWork, now: datetime, lease_id: LeaseId, reason: CloseReason) -> None:
     """End a session now: its slot is free at once, its windows are charged until now. Twice is once."""
     with uow:
@@ -172,16 +187,20 @@ def settle_windows(uow: UnitOfWork, now: datetime) -> int:
         over = [w for w in windows if w.is_over(now)]
         running = {w.order_id for w in windows if not w.is_over(now)}
         charges = [
-            Charge(orders[w.order_id], w.hold_id, w.provider, amount)
+            charge_of(orders[w.order_id], w.hold_id, w.provider, amount)
             for w in over
             if (amount := used_nano(w.price_nano, w.slots, w.starts_at, w.ends_at, w.lease_ended_at))
         ]
+        paused = uow.sessions.paused(orders)
+        waiting = {order for order, paid_until in paused.items() if now < paid_until + PAUSE_GRACE}
         closing = {
-            order.id: order.reason or CloseReason.WINDOW_ENDED for order in orders.values() if order.id not in running
+            order.id: order.reason or (_UNPAID if order.id in paused else CloseReason.WINDOW_ENDED)
+            for order in orders.values()
+            if order.id not in running and (order.id not in waiting or order.state is OrderState.CLOSING)
         }
         never_leased = closing.keys() - {w.order_id for w in windows}
         unused = [orders[order].hold_id for order in never_leased]
-        charge(uow, now, charges, [w.hold_id for w in over] + unused)
+        capture(uow, now, charges, [w.hold_id for w in over] + unused)
         uow.sessions.mark_settled([w.id for w in over])
         finish(uow, now, list(orders.values()), charges, closing)
         uow.commit()

@@ -4,43 +4,20 @@ settle(t1); settle(t2) is settle(t2): every step looks at what is recorded, neve
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from backend.domain.events import Event, Topic
-from backend.domain.ids import AccountId, HoldId, LedgerAccountId, OrderId, TransferId
-from backend.domain.ledger import (
-    FEES_ID,
-    Capture,
-    Hold,
-    HoldState,
-    Operation,
-    Release,
-    Transfer,
-    TransferKind,
-    apply,
-)
-from backend.domain.money import charge_nano, fee_nano
+from backend.domain.ids import AccountId, HoldId, OrderId
+from backend.domain.money import charge_nano
 from backend.domain.orders import CloseReason, final_state
-from backend.domain.tiers import tier_named
-from backend.storage.ids import new_id
-from backend.storage.ledger import LockedAccounts
+from backend.services.escrow import Charge, capture
 from backend.storage.orders import Order
 from backend.storage.unit_of_work import UnitOfWork
 from backend.storage.work import CommittedItem
 
 SETTLE_ORDERS_MAX = 500
 SETTLE_ITEMS_MAX = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What an order owes a provider in nano-credits, fee included, from one of its holds."""
-
-    order: Order
-    hold_id: HoldId
-    provider: AccountId
-    amount_nano: int
 
 
 def settle_finished(uow: UnitOfWork, now: datetime) -> int:
@@ -63,7 +40,7 @@ def _settle(uow: UnitOfWork, now: datetime, orders: Sequence[Order]) -> None:
     items = uow.work.lock_committed(by_id, SETTLE_ITEMS_MAX)
     charges = charges_of(items, by_id)
     closing = _closing(uow, by_id, items)
-    charge(uow, now, charges, [by_id[order].hold_id for order in closing])
+    capture(uow, now, charges, [by_id[order].hold_id for order in closing])
     uow.work.mark_settled([(item.id, charge_nano(item.price_nano, item.billed_us)) for item in items])
     finish(uow, now, orders, charges, closing)
 
@@ -75,8 +52,13 @@ def charges_of(items: Iterable[CommittedItem], orders: dict[OrderId, Order]) -> 
         key = (item.order_id, item.provider)
         owed[key] = owed.get(key, 0) + charge_nano(item.price_nano, item.billed_us)
     return [
-        Charge(orders[order], orders[order].hold_id, provider, amount) for (order, provider), amount in owed.items()
+        charge_of(orders[order], orders[order].hold_id, provider, amount) for (order, provider), amount in owed.items()
     ]
+
+
+def charge_of(order: Order, hold_id: HoldId, provider: AccountId, amount_nano: int) -> Charge:
+    """What an order owes a provider from one of its holds, at the fee that it was placed at."""
+    return Charge(hold_id, provider, amount_nano, order.fee_ppm, order.id)
 
 
 def _closing(
@@ -93,52 +75,6 @@ def _closing(
     }
 
 
-def charge(uow: UnitOfWork, now: datetime, charges: Sequence[Charge], release: Collection[HoldId]) -> None:
-    """Capture charges from their holds, give the rest of the holds in `release` back; six statements at most."""
-    holds = uow.ledger.lock_holds({c.hold_id for c in charges} | set(release))
-    accounts = uow.ledger.lock(
-        wallets_of={c.order.account_id for c in charges},
-        earnings_of={c.provider for c in charges},
-        others={hold.account for hold in holds.values()} | ({FEES_ID} if charges else set()),
-    )
-    operations: list[Operation] = [capture for c in charges for capture in _captures(c, holds[c.hold_id], accounts)]
-    operations += [Release(hold) for hold in _not_used_up(operations, holds, release)]
-    applied = apply(operations, accounts.balances, holds)
-    for outcome in applied.outcomes:
-        if outcome:
-            raise outcome  # nothing of the batch is written; what was held always covers what is charged
-    uow.ledger.write(applied, now)
-
-
-def _captures(charge: Charge, hold: Hold, accounts: LockedAccounts) -> list[Capture]:
-    fee = fee_nano(charge.amount_nano, tier_named(charge.order.tier).fee_ppm)
-    parts: tuple[tuple[TransferKind, LedgerAccountId, int], ...] = (
-        (TransferKind.CHARGE, accounts.earnings[charge.provider], charge.amount_nano - fee),
-        (TransferKind.FEE, FEES_ID, fee),
-    )
-    return [
-        Capture(Transfer(TransferId(new_id()), kind, hold.account, credit, amount, hold.id, charge.order.id))
-        for kind, credit, amount in parts
-        if amount
-    ]
-
-
-def _not_used_up(
-    operations: Sequence[Operation], holds: dict[HoldId, Hold], release: Collection[HoldId]
-) -> list[HoldId]:
-    """The holds to release that the captures before it leave something of, and that are still pending."""
-    captured: dict[HoldId, int] = {}
-    for operation in operations:
-        if isinstance(operation, Capture) and operation.transfer.hold_id:
-            hold_id = operation.transfer.hold_id
-            captured[hold_id] = captured.get(hold_id, 0) + operation.transfer.amount_nano
-    return [
-        hold
-        for hold in release
-        if holds[hold].state is HoldState.PENDING and holds[hold].left_nano > captured.get(hold, 0)
-    ]
-
-
 def finish(
     uow: UnitOfWork,
     now: datetime,
@@ -147,9 +83,9 @@ def finish(
     closing: Mapping[OrderId, CloseReason | None],
 ) -> None:
     """Record what orders were charged; end the closing ones, their leases, and free the slots."""
-    charged: dict[OrderId, int] = {}
+    charged: dict[OrderId | None, int] = {}
     for c in charges:
-        charged[c.order.id] = charged.get(c.order.id, 0) + c.amount_nano
+        charged[c.order_id] = charged.get(c.order_id, 0) + c.amount_nano
     settled = []
     for order in orders:
         after = replace(order, charged_nano=order.charged_nano + charged.get(order.id, 0))

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from backend.domain.events import Event, Topic
 from backend.domain.orders import SESSION, CloseReason
+from backend.services.holds import raise_again
 from backend.storage.unit_of_work import UnitOfWork
 
 SWEEP_MAX = 1_000
@@ -55,8 +56,9 @@ def _leave_dead_nodes(uow: UnitOfWork, now: datetime) -> tuple[int, int]:
     work = [order.id for order, _ in found if order.workload != SESSION]
     sessions = [order.id for order, _ in found if order.workload == SESSION]
     uow.work.take_back(work, nodes)
-    uow.nodes.give_back(uow.leases.end([order.id for order, _ in found], now, nodes))
-    uow.orders.reopen_without_lease(work, now + REOPEN_GRACE)
+    freed = uow.leases.end([order.id for order, _ in found], now, nodes)
+    raise_again(uow, now, uow.orders.reopen_without_lease(work, now + REOPEN_GRACE))
+    uow.nodes.give_back(freed)
     uow.orders.begin_close([(order, CloseReason.NODE_LOST) for order in sessions])
     uow.emit(Event(Topic.LEASES_ENDED))
     return len(work), len(sessions)

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from backend.domain.access import Principal, Role
 from backend.domain.ids import AccountId, KeyId
+from backend.domain.organisations import AccountType
 from backend.storage.tables import AccountRow, ApiKeyRow
 
 
@@ -19,6 +20,7 @@ class Account:
     id: AccountId
     name: str
     created_at: datetime
+    type: AccountType = AccountType.PERSON
 
 
 class AccountRepository:
@@ -31,7 +33,7 @@ class AccountRepository:
         """Record a new account; False, and nothing, if its name is taken."""
         added = self._connection.execute(
             insert(AccountRow)
-            .values(id=account.id, name=account.name, created_at=account.created_at)
+            .values(id=account.id, name=account.name, type=str(account.type), created_at=account.created_at)
             .on_conflict_do_nothing(index_elements=[AccountRow.name])
             .returning(AccountRow.id)
         )
@@ -41,9 +43,9 @@ class AccountRepository:
         """The account of that id or name."""
         column = AccountRow.id if isinstance(account, UUID) else AccountRow.name
         row = self._connection.execute(
-            select(AccountRow.id, AccountRow.name, AccountRow.created_at).where(column == account)
+            select(AccountRow.id, AccountRow.name, AccountRow.created_at, AccountRow.type).where(column == account)
         ).one_or_none()
-        return Account(AccountId(row.id), row.name, row.created_at) if row else None
+        return Account(AccountId(row.id), row.name, row.created_at, AccountType(row.type)) if row else None
 
 
 class KeyRepository:
@@ -58,6 +60,7 @@ class KeyRepository:
             insert(ApiKeyRow).values(
                 id=principal.key_id,
                 account_id=principal.account_id,
+                member_id=principal.member_id,
                 role=principal.role,
                 label=label,
                 digest=digest,
@@ -79,8 +82,16 @@ class KeyRepository:
             update(ApiKeyRow).where(ApiKeyRow.id == key_id, ApiKeyRow.revoked_at.is_(None)).values(revoked_at=now)
         )
 
+    def revoke_of_member(self, organisation: AccountId, member: AccountId, now: datetime) -> None:
+        """End the keys with which a member spends for an organisation."""
+        self._connection.execute(
+            update(ApiKeyRow)
+            .where(ApiKeyRow.account_id == organisation, ApiKeyRow.member_id == member, ApiKeyRow.revoked_at.is_(None))
+            .values(revoked_at=now)
+        )
+
     def _one(self, condition: object) -> Principal | None:
         row = self._connection.execute(
-            select(ApiKeyRow.id, ApiKeyRow.account_id, ApiKeyRow.role).where(condition)  # type: ignore[arg-type]  # a column expression
+            select(ApiKeyRow.id, ApiKeyRow.account_id, ApiKeyRow.role, ApiKeyRow.member_id).where(condition)  # type: ignore[arg-type]  # a column expression
         ).one_or_none()
-        return Principal(KeyId(row.id), AccountId(row.account_id), Role(row.role)) if row else None
+        return Principal(KeyId(row.id), AccountId(row.account_id), Role(row.role), row.member_id) if row else None

@@ -1,12 +1,13 @@
 """Orders, from placed to closed."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from backend.domain.access import Spender
 from backend.domain.auctions import Bid
 from backend.domain.ids import AccountId, HoldId, ModelId, NodeId, OrderId
 from backend.domain.orders import CloseReason, OrderState
@@ -23,6 +24,7 @@ class Order:
 
     id: OrderId
     account_id: AccountId
+    member_id: AccountId | None
     workload: str
     model_id: ModelId
     tier: TierName
@@ -33,6 +35,7 @@ class Order:
     slots: int
     limit_nano_per_slot_s: int
     worst_case_nano: int
+    fee_ppm: int
     hold_id: HoldId
     state: OrderState
     reason: CloseReason | None
@@ -41,6 +44,11 @@ class Order:
     deadline_at: datetime
     started_at: datetime | None = None
     closed_at: datetime | None = None
+
+    @property
+    def spender(self) -> Spender:
+        """Who pays for it."""
+        return Spender(self.account_id, self.member_id)
 
     @property
     def market(self) -> Market:
@@ -192,15 +200,31 @@ class OrderRepository:
             ],
         )
 
-    def reopen_without_lease(self, ids: Collection[OrderId], deadline_at: datetime) -> None:
+    def reopen_without_lease(self, ids: Collection[OrderId], deadline_at: datetime) -> list[Order]:
         """Those that have no active lease go back to the auction; they get at least until `deadline_at`."""
-        self._connection.execute(
-            text(
-                "UPDATE orders o SET state = 'open', deadline_at = greatest(o.deadline_at, :deadline_at)"
-                " WHERE o.id = ANY(:ids)"
-                " AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.order_id = o.id AND l.state = 'active')"
-            ),
+        return self._select(
+            f"UPDATE orders o SET state = 'open', deadline_at = greatest(o.deadline_at, :deadline_at)"
+            f" WHERE o.id = ANY(:ids)"
+            f" AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.order_id = o.id AND l.state = 'active')"
+            f" RETURNING {_COLUMNS}",
             {"ids": list(ids), "deadline_at": deadline_at},
+        )
+
+    def lower_limits(self, limits: Mapping[OrderId, int]) -> None:
+        """What these orders can still afford, in nano-credits per slot-second."""
+        update_rows(
+            self._connection,
+            OrderRow,
+            [{"id": order_id, "limit_nano_per_slot_s": limit} for order_id, limit in limits.items()],
+        )
+
+    def lock_outlived(self, now: datetime, limit: int) -> list[Order]:
+        """Running orders whose hold's time is over, locked; open ones end before, by their deadline."""
+        return self._select(
+            f"SELECT {_COLUMNS} FROM orders o JOIN holds h ON h.id = o.hold_id WHERE h.state = 'pending'"
+            f" AND h.expires_at <= :now AND o.state = 'running'"
+            f" ORDER BY o.id LIMIT :limit FOR UPDATE OF o SKIP LOCKED",
+            {"now": now, "limit": limit},
         )
 
     def begin_close(self, closings: Sequence[tuple[OrderId, CloseReason]]) -> None:

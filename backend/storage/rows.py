@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import orjson
+import psycopg
 from sqlalchemy import Connection, Table, TextClause, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
@@ -16,6 +17,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from backend.storage.tables import Base
 
 Row = Mapping[str, Any]
+
+
+def driver_of(connection: Connection) -> psycopg.Connection[tuple[Any, ...]]:
+    """The driver's connection under one of SQLAlchemy."""
+    driver: psycopg.Connection[tuple[Any, ...]] = connection.connection.driver_connection  # type: ignore[assignment]  # it is psycopg's
+    return driver
 
 
 def insert_rows(connection: Connection, table: type[Base], rows: Sequence[Row], conflict: str = "") -> int:

@@ -2,15 +2,20 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, text
 
+from backend.domain.access import Spender
 from backend.domain.ids import AccountId, HoldId, LeaseId, NodeId, OrderId, WindowId
+from backend.domain.leases import PAUSE_GRACE_S
+from backend.domain.tiers import TierName
 from backend.storage.nodes import ALIVE, alive_since
 from backend.storage.rows import insert_rows, update_rows, values_of
 from backend.storage.tables import WindowRow
+
+PAUSE_GRACE = timedelta(seconds=PAUSE_GRACE_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +58,34 @@ class Session:
     lease_id: LeaseId
     order_id: OrderId
     account_id: AccountId
+    member_id: AccountId | None
+    tier: TierName
     node_id: NodeId
     node_name: str
     slots: int
     price_nano_per_slot_s: int
     state: str
     granted_at: datetime
+    paused_at: datetime | None
     window_seq: int
     window_ends_at: datetime
     endpoint: str | None
     token: str | None
 
+    @property
+    def spender(self) -> Spender:
+        """Who pays for it."""
+        return Spender(self.account_id, self.member_id)
+
+    @property
+    def pays_until(self) -> datetime:
+        """Until when the next window may be bought: the end of this one, or while it is paused a grace later."""
+        return self.window_ends_at + PAUSE_GRACE if self.paused_at else self.window_ends_at
+
 
 _SESSION = f"""
-    SELECT l.id, l.order_id, o.account_id, n.id, n.name, l.slots, l.price_nano_per_slot_s, l.state, l.granted_at,
-           w.seq, w.ends_at, a.endpoint, a.token
+    SELECT l.id, l.order_id, o.account_id, o.member_id, o.tier, n.id, n.name, l.slots, l.price_nano_per_slot_s,
+           l.state, l.granted_at, l.paused_at, w.seq, w.ends_at, a.endpoint, a.token
     FROM leases l JOIN orders o ON o.id = l.order_id JOIN nodes n ON n.id = l.node_id
     JOIN LATERAL (SELECT seq, ends_at FROM windows WHERE lease_id = l.id ORDER BY seq DESC LIMIT 1) w ON true
     LEFT JOIN LATERAL (
@@ -103,15 +121,21 @@ class SessionRepository:
         return {row.id: row.state for row in rows}
 
     def orders_to_settle(self, now: datetime, limit: int) -> list[OrderId]:
-        """Session orders with a window that is over, or whose lease is, or that close without ever having had one."""
+        """Session orders with something to settle.
+
+        A window is over, or its lease is; a paused lease has waited long enough; or it closes without ever having had
+        a window.
+        """
         rows = self._connection.execute(
             text("""
                 SELECT l.order_id FROM windows w JOIN leases l ON l.id = w.lease_id
                 WHERE w.state = 'open' AND (w.ends_at <= :now OR l.state = 'ended')
                 UNION SELECT id FROM orders WHERE state = 'closing' AND workload = 'session'
+                UNION SELECT l.order_id FROM leases l WHERE l.state = 'active' AND l.paused_at IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM windows w WHERE w.lease_id = l.id AND w.ends_at > :unpaid_since)
                 ORDER BY 1 LIMIT :limit
             """),
-            {"now": now, "limit": limit},
+            {"now": now, "unpaid_since": now - PAUSE_GRACE, "limit": limit},
         )
         return [row.order_id for row in rows]
 
@@ -127,6 +151,37 @@ class SessionRepository:
             {"orders": list(orders)},
         )
         return [OpenWindow(*row) for row in rows]
+
+    def paused(self, orders: Collection[OrderId]) -> dict[OrderId, datetime]:
+        """Those of these orders whose lease waits for money, and when its last window ended or ends."""
+        rows = self._connection.execute(
+            text("""
+                SELECT l.order_id, max(w.ends_at) AS paid_until FROM leases l JOIN windows w ON w.lease_id = l.id
+                WHERE l.order_id = ANY(:orders) AND l.state = 'active' AND l.paused_at IS NOT NULL GROUP BY l.order_id
+            """),
+            {"orders": list(orders)},
+        )
+        return {row.order_id: row.paid_until for row in rows}
+
+    def pause(self, lease_id: LeaseId, since: datetime | None) -> None:
+        """A lease waits for money since a moment, or (None) no longer."""
+        self._connection.execute(
+            text("UPDATE leases SET paused_at = :since WHERE id = :id"), {"id": lease_id, "since": since}
+        )
+
+    def burn_nano_per_s(self, account: AccountId) -> int:
+        """What the active sessions of an account cost per second."""
+        return int(
+            self._connection.execute(
+                text(
+                    "SELECT coalesce(sum(l.price_nano_per_slot_s * l.slots), 0) FROM leases l"
+                    " JOIN orders o ON o.id = l.order_id"
+                    " WHERE o.account_id = :account AND o.workload = 'session' AND o.state = 'running'"
+                    " AND l.state = 'active' AND l.paused_at IS NULL"
+                ),
+                {"account": account},
+            ).scalar_one()
+        )
 
     def mark_settled(self, windows: Collection[WindowId]) -> None:
         """These windows are charged."""

@@ -47,6 +47,19 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
+class Exposure:
+    """What the unsettled items of an order may still cost: those on a lease, and all of them together.
+
+    Items that wait cost the price of the order's dearest active lease or, without one, its limit.
+    """
+
+    worst_nano: int
+    leased_nano: int
+    waiting_us: int
+    waiting_items: int
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """An item as its owner sees it."""
 
@@ -145,6 +158,32 @@ class WorkRepository:
             {"orders": list(orders)},
         )
         return {row.order_id: Left(row.unsettled, row.dead) for row in rows}
+
+    def exposures(self, orders: Collection[OrderId]) -> dict[OrderId, Exposure]:
+        """What the unsettled items of these orders, which the caller has locked, may still cost."""
+        rows = self._connection.execute(
+            text("""
+                WITH dearest AS (
+                    SELECT order_id, max(price_nano_per_slot_s) AS price FROM leases
+                    WHERE order_id = ANY(:orders) AND state = 'active' GROUP BY order_id
+                )
+                SELECT i.order_id,
+                       sum(ceil(coalesce(i.billed_us, i.us_max) * coalesce(own.price_nano_per_slot_s,
+                           dearest.price, o.limit_nano_per_slot_s)::numeric / 1000000))::bigint AS worst_nano,
+                       coalesce(sum(ceil(coalesce(i.billed_us, i.us_max) * own.price_nano_per_slot_s::numeric
+                           / 1000000)), 0)::bigint AS leased_nano,
+                       coalesce(sum(i.us_max) FILTER (WHERE own.id IS NULL), 0)::bigint AS waiting_us,
+                       count(*) FILTER (WHERE own.id IS NULL) AS waiting_items
+                FROM work_items i JOIN orders o ON o.id = i.order_id LEFT JOIN leases own ON own.id = i.lease_id
+                LEFT JOIN dearest ON dearest.order_id = i.order_id
+                WHERE i.order_id = ANY(:orders) AND i.state IN ('waiting', 'queued', 'running', 'committed')
+                GROUP BY i.order_id
+            """),
+            {"orders": list(orders)},
+        )
+        return {
+            row.order_id: Exposure(row.worst_nano, row.leased_nano, row.waiting_us, row.waiting_items) for row in rows
+        }
 
     def mark_settled(self, charges: Sequence[tuple[ItemId, int]]) -> None:
         """Items that are charged, and their charges in nano-credits."""

@@ -2,15 +2,27 @@
 
 from backend.api.routes import (
     accounts,
+    budgets,
     deposits,
+    disputes,
+    fees,
     health,
+    invoices,
     keys,
+    ledger,
+    log,
+    meters,
+    metrics,
     models,
     nodes,
     offers,
     orders,
+    organisations,
+    payouts,
     prices,
     quotes,
+    statements,
+    usage,
     workloads,
 )
 
@@ -18,6 +30,8 @@ ROUTERS = tuple(
     module.router
     for module in (
         accounts,
+        organisations,
+        budgets,
         keys,
         deposits,
         nodes,
@@ -27,6 +41,16 @@ ROUTERS = tuple(
         orders,
         prices,
         models,
+        ledger,
+        disputes,
+        payouts,
+        fees,
+        meters,
+        usage,
+        log,
+        metrics,
+        invoices,
+        statements,
         health,
     )
 )

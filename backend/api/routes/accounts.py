@@ -13,9 +13,9 @@ router = APIRouter(prefix="/api/v1/accounts", tags=["accounts"])
 
 
 @router.post("", status_code=201)
-def create_account(body: NewAccount, _: Admin, market: Market, now: Now) -> Account:
+def create_account(body: NewAccount, caller: Admin, market: Market, now: Now) -> Account:
     """Open an account with an empty wallet."""
-    return Account.of(accounts.create_account(market.uow(), now, body.name))
+    return Account.of(accounts.create_account(market.uow(), now, body.name, caller))
 
 
 @router.get("/me")

@@ -12,7 +12,7 @@ router = APIRouter(prefix="/api/v1/deposits", tags=["deposits"])
 
 
 @router.post("", status_code=201)
-def deposit(body: DepositRequest, _: Admin, market: Market, now: Now) -> Deposit:
+def deposit(body: DepositRequest, caller: Admin, market: Market, now: Now) -> Deposit:
     """Credit a payment once: its `reference` is the key, and a repeat of it gets the first answer."""
     account = AccountId(body.account)
-    return Deposit.of(deposits.deposit(market.uow(), now, account, body.amount, body.reference))
+    return Deposit.of(deposits.deposit(market.uow(), now, account, body.amount, body.reference, caller))

@@ -17,7 +17,7 @@ router = APIRouter(prefix="/api/v1/keys", tags=["keys"])
 def create_key(body: KeyRequest, caller: Anyone, market: Market, now: Now) -> CreatedKey:
     """A new key; its secret is in this answer and nowhere else."""
     account, role = account_of(caller, body.account), role_at_most(caller, body.role)
-    return CreatedKey.of(accounts.create_key(market.uow(), now, account, role, body.label or ""))
+    return CreatedKey.of(accounts.create_key(market.uow(), now, account, role, body.label or "", caller))
 
 
 @router.delete("/{key_id}", status_code=204)

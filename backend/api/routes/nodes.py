@@ -17,7 +17,8 @@ router = APIRouter(prefix="/api/v1/nodes", tags=["nodes"])
 @router.post("", status_code=201)
 def register_node(body: NewNode, caller: Provider, market: Market, now: Now) -> Node:
     """Bring a machine to the market; it sells once it has an offer and an agent."""
-    return Node.of(nodes.register_node(market.uow(), now, account_of(caller, body.account), body.spec()))
+    owner = account_of(caller, body.account)
+    return Node.of(nodes.register_node(market.uow(), now, owner, body.spec(), caller))
 
 
 @router.get("")

@@ -31,6 +31,9 @@ class Account(Answer):
     available: Amount
     earnings: Amount
     created_at: datetime
+    type: str
+    withheld: Amount = Field(description="Earnings under dispute or SLA.")
+    exhausted_in_s: int | None = Field(description="How long the wallet lasts at what open sessions burn.")
 
     @classmethod
     def of(cls, view: AccountView) -> Self:
@@ -43,6 +46,9 @@ class Account(Answer):
             available=format_credits(view.available_nano),
             earnings=format_credits(view.earnings_nano),
             created_at=view.created_at,
+            type=view.type,
+            withheld=format_credits(view.withheld_nano),
+            exhausted_in_s=view.exhausted_in_s,
         )
 
 

@@ -1,5 +1,6 @@
 """What all wire schemas share: strictness, amounts and words."""
 
+from functools import partial
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -28,9 +29,9 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-def _parse_amount(value: object) -> int:
+def _parse_amount(value: object, *, zero: bool = False) -> int:
     try:
-        return parse_credits(value)
+        return parse_credits(value, zero=zero)
     except Invalid as error:
         raise PydanticCustomError(
             "swarmex:invalid_amount", "this is not an amount of credits", {"accepted": error.accepted}
@@ -62,6 +63,9 @@ _AMOUNT_SCHEMA = {
 }
 Credits = Annotated[int, BeforeValidator(_parse_amount), WithJsonSchema(_AMOUNT_SCHEMA)]
 """An amount that a client sends: a decimal string of credits, nano-credits once parsed."""
+
+CreditsOrZero = Annotated[int, BeforeValidator(partial(_parse_amount, zero=True)), WithJsonSchema(_AMOUNT_SCHEMA)]
+"""The same, where 0 means something too."""
 
 Amount = Annotated[str, Field(examples=["1.500000000"], description="Credits as a decimal string.")]
 """An amount that the market sends."""

@@ -3,6 +3,8 @@
 from typing import Self
 from uuid import UUID
 
+from pydantic import Field
+
 from backend.api.wire.base import Amount, Answer
 from backend.api.wire.orders import Order
 from backend.domain.money import format_credits
@@ -50,7 +52,7 @@ class Movement(Answer):
 
 
 class Receipt(Answer):
-    """What was held, charged and released: held = charged + released once the order is closed."""
+    """What was held, charged and released: held = charged + given_back + released once the order is closed."""
 
     order: Order
     model: str
@@ -59,6 +61,7 @@ class Receipt(Answer):
     charged: Amount
     fee: Amount
     released: Amount
+    given_back: Amount = Field(description="What corrections took back of the charges.")
     served: list[Part]
     transfers: list[Movement]
 
@@ -73,6 +76,7 @@ class Receipt(Answer):
             charged=format_credits(receipt.charged_nano),
             fee=format_credits(receipt.fee_nano),
             released=format_credits(receipt.released_nano),
+            given_back=format_credits(receipt.given_back_nano),
             served=[Part.of(served) for served in receipt.served],
             transfers=[Movement(id=t.id, kind=t.kind, amount=format_credits(t.amount_nano)) for t in receipt.transfers],
         )

@@ -8,6 +8,7 @@ from typing import Any, Self
 import httpx
 
 from backend.domain.errors import SwarmexError
+from backend.domain.money import parse_credits
 
 TIMEOUT_S = 30.0
 ORDERS_MAX = 500  # of one list; a run places far fewer
@@ -79,6 +80,10 @@ class Client:
         """What each request of an order gave."""
         results: list[dict[str, Any]] = self._ask("GET", f"/api/v1/orders/{order}/results").json()
         return results
+
+    def billed_nano(self) -> int:
+        """What the invoice of the running month is so far, in nano-credits."""
+        return parse_credits(self._ask("GET", "/api/v1/invoices/current").json()["total"], zero=True)
 
     def _ask(
         self, method: str, path: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None

@@ -65,6 +65,7 @@ def _money(report: Report) -> RenderableType:
         words("Account"),
         figures("Wallet before"),
         figures("after"),
+        figures("Invoiced"),
         figures("Earnings before"),
         figures("after"),
     ]
@@ -73,12 +74,13 @@ def _money(report: Report) -> RenderableType:
             name,
             format_credits(before.wallet_nano),
             format_credits(report.after[name].wallet_nano),
+            format_credits(report.billed[name]) if name in report.billed else None,
             format_credits(before.earnings_nano),
             format_credits(report.after[name].earnings_nano),
         )
         for name, before in report.before.items()
     ]
-    rows.append(("the market's fees", None, None, None, f"+{format_credits(report.fees_nano)}"))
+    rows.append(("the market's fees", None, None, None, None, f"+{format_credits(report.fees_nano)}"))
     return table(columns, rows)
 
 
@@ -117,6 +119,7 @@ def document(report: Report) -> dict[str, Any]:
                 "name": name,
                 "wallet_before": format_credits(before.wallet_nano),
                 "wallet_after": format_credits(report.after[name].wallet_nano),
+                "invoiced": format_credits(report.billed[name]) if name in report.billed else None,
                 "earnings_before": format_credits(before.earnings_nano),
                 "earnings_after": format_credits(report.after[name].earnings_nano),
             }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from backend.cli.demo.client import Client
 from backend.cli.demo.digits import Digits, labels_of
 from backend.cli.demo.workload import Clients, Placed, count_right
-from backend.domain.money import parse_credits
+from backend.domain.money import format_credits, parse_credits
 from backend.domain.tiers import TierName
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Report:
     images: int
     before: Mapping[str, "AccountView"]
     after: Mapping[str, "AccountView"]
+    billed: Mapping[str, int]
     fees_nano: int
     audit: "AuditReport"
     seconds: float
@@ -53,6 +54,10 @@ class Report:
     def accuracy(self) -> float:
         """Share of images that the market classified as what they show."""
         return sum(line.right for line in self.lines) / self.images
+
+    def paid_nano(self, name: str) -> int:
+        """What has left an account's wallet."""
+        return self.before[name].wallet_nano - self.after[name].wallet_nano
 
     @property
     def problems(self) -> list[str]:
@@ -64,6 +69,11 @@ class Report:
         ]
         if self.accuracy < ACCURACY_MIN:
             found.append(f"the accuracy is {self.accuracy:.1%}, at least {ACCURACY_MIN:.0%} was expected")
+        found += [
+            f"the invoice of {name} says {format_credits(nano)}, its wallet {format_credits(self.paid_nano(name))}"
+            for name, nano in self.billed.items()
+            if nano != self.paid_nano(name)
+        ]
         if not self.audit.ok:
             found.append(f"the ledger has {len(self.audit.differences)} differences: `swarmex ledger audit` shows them")
         return found

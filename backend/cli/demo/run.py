@@ -63,15 +63,18 @@ def _on(market: "Swarmex", deployment: Deployment, steps: Steps) -> report.Repor
         step.done(f"{len(FLEET)} are up, the API at {url}")
     with ExitStack() as stack:
         clients = {buyer: stack.enter_context(Client(url, key.secret)) for buyer, key in made.keys.items()}
+        billed = {buyer: -client.billed_nano() for buyer, client in clients.items()}
         placed = _work(market, clients, digits, name, steps)
         lines, fees_nano = report.collect(clients, digits, placed)
+        billed = {buyer: billed[buyer] + client.billed_nano() for buyer, client in clients.items()}
     sample.revoke_keys(market, bootstrap.utc_now(), made)
     with steps.step("stopping the agents") as step:
         step.done("settled what was left" if _settle_the_rest(market, deployment) else "not ours: they run on")
     with steps.step("auditing the ledger") as step:
         after, audit = sample.look(market), audit_ledger(market.uow())
         step.done(f"{audit.transfers} transfers, {len(audit.differences)} differences")
-    return report.Report(lines, len(digits.labels), made.before, after, fees_nano, audit, time.monotonic() - began)
+    took_s = time.monotonic() - began
+    return report.Report(lines, len(digits.labels), made.before, after, billed, fees_nano, audit, took_s)
 
 
 def _model(market: "Swarmex", folder: Path) -> model.Digits:

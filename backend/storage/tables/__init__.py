@@ -1,33 +1,68 @@
 """The schema as typed SQLAlchemy tables; `migrations/` builds it and a test holds both equal."""
 
-from backend.storage.tables.access import AccountRow, ApiKeyRow, ChangeRow, IdempotencyRow
+from backend.storage.tables.access import AccountRow, ApiKeyRow, ChangeRow, IdempotencyRow, LogRow, MemberRow
 from backend.storage.tables.base import Base
+from backend.storage.tables.billing import (
+    DisputeRow,
+    DocumentLineRow,
+    DocumentNumberRow,
+    DocumentRow,
+    FeeRow,
+    PayoutRow,
+)
+from backend.storage.tables.budgets import AlertRow, BaselineRow, BudgetRow, BudgetUseRow
 from backend.storage.tables.fleet import AgentRow, FleetRow
 from backend.storage.tables.market import EpochRow, MarketRow, NodeRow, OfferRow, OrderRow, TradeRow
-from backend.storage.tables.money import HoldRow, LedgerAccountRow, TransferRow
+from backend.storage.tables.metering import MeterPriceRow, MeterRow, UsageRow
+from backend.storage.tables.money import (
+    AuditedBalanceRow,
+    AuditMarkRow,
+    AuditRunRow,
+    HoldRow,
+    LedgerAccountRow,
+    TransferRow,
+)
 from backend.storage.tables.work import ItemRow, LeaseRow, ModelRow, OutboxRow, UnitRow, WindowRow
 
 __all__ = [
     "AccountRow",
     "AgentRow",
+    "AlertRow",
     "ApiKeyRow",
+    "AuditMarkRow",
+    "AuditRunRow",
+    "AuditedBalanceRow",
     "Base",
+    "BaselineRow",
+    "BudgetRow",
+    "BudgetUseRow",
     "ChangeRow",
+    "DisputeRow",
+    "DocumentLineRow",
+    "DocumentNumberRow",
+    "DocumentRow",
     "EpochRow",
+    "FeeRow",
     "FleetRow",
     "HoldRow",
     "IdempotencyRow",
     "ItemRow",
     "LeaseRow",
     "LedgerAccountRow",
+    "LogRow",
     "MarketRow",
+    "MemberRow",
+    "MeterPriceRow",
+    "MeterRow",
     "ModelRow",
     "NodeRow",
     "OfferRow",
     "OrderRow",
     "OutboxRow",
+    "PayoutRow",
     "TradeRow",
     "TransferRow",
     "UnitRow",
+    "UsageRow",
     "WindowRow",
 ]

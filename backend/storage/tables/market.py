@@ -94,6 +94,7 @@ class OrderRow(Base):
 
     id: Mapped[Key]
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"))
+    member_id: Mapped[UUID | None]  # who of an organisation placed it
     workload: Mapped[str]
     model_id: Mapped[UUID] = mapped_column(ForeignKey("models.id"))
     tier: Mapped[str]
@@ -104,6 +105,7 @@ class OrderRow(Base):
     slots: Mapped[int]
     limit_nano_per_slot_s: Mapped[Nano]
     worst_case_nano: Mapped[Nano]
+    fee_ppm: Mapped[int]
     hold_id: Mapped[UUID] = mapped_column(ForeignKey("holds.id"))
     state: Mapped[str]
     reason: Mapped[str | None]

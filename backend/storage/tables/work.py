@@ -52,6 +52,7 @@ class LeaseRow(Base):
     price_nano_per_slot_s: Mapped[Nano]
     state: Mapped[str]
     granted_at: Mapped[datetime]
+    paused_at: Mapped[datetime | None]  # since when a session lease waits for funds
     ended_at: Mapped[datetime | None]
 
 
