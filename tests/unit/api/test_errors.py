@@ -1,6 +1,8 @@
 """Every failure, ours or the framework's, leaves in the same envelope and with the status of its family."""
 
 import asyncio
+import importlib
+import pkgutil
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,12 +11,16 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 
+import backend.domain as domain_package
 from backend.api import errors
 from backend.api.body_limit import BodyLimit
 from backend.api.limits import BODY_BYTES_MAX
 from backend.api.rescue import Rescue
 from backend.api.wire.base import Credits, Id, Number, Tensors, Text, Wire
 from backend.domain import errors as domain
+from backend.domain.backups import BackupDamaged
+from backend.domain.corrections import FundShort, PayeeShort
+from backend.domain.payouts import NotEarned
 from backend.gateway.errors import Busy, InvalidJson
 from backend.storage.ids import new_id
 from tests.unit.api.serving import serving
@@ -36,9 +42,15 @@ class Required(Wire):
 
 def fact(kind: type[domain.SwarmexError]) -> domain.SwarmexError:
     """An error of a kind, whatever its constructor asks for."""
+    short = domain.InsufficientFunds(new_id(), 2, 1)
     made: dict[type[domain.SwarmexError], domain.SwarmexError] = {
+        BackupDamaged: BackupDamaged("file_missing", "there is no dump"),
+        NotEarned: NotEarned(short),
+        PayeeShort: PayeeShort(short),
+        FundShort: FundShort(short),
         domain.NotFound: domain.NotFound("model", "m"),
-        domain.InsufficientFunds: domain.InsufficientFunds(new_id(), 2, 1),
+        domain.InsufficientFunds: short,
+        domain.BudgetExceeded: domain.BudgetExceeded(new_id(), "month", 2, 1, None),
         domain.HoldExceeded: domain.HoldExceeded(new_id(), 2, 1),
         domain.HoldResolved: domain.HoldResolved(new_id(), "posted"),
         domain.ChecksumMismatch: domain.ChecksumMismatch("a", "b"),
@@ -81,6 +93,8 @@ def client() -> Iterator[httpx.Client]:
 
 def families() -> list[type[domain.SwarmexError]]:
     """Every family that the domain defines, and its facts."""
+    for module in pkgutil.iter_modules(domain_package.__path__):
+        importlib.import_module(f"{domain_package.__name__}.{module.name}")
     found, waiting = [], [domain.SwarmexError]
     while waiting:
         kind = waiting.pop()

@@ -13,6 +13,7 @@ from backend.cli.demo.rendering import document, shown
 from backend.cli.demo.report import Line, Report
 from backend.cli.demo.workload import REAL_TIME_TIERS, count_right, plan
 from backend.domain.ids import AccountId
+from backend.domain.organisations import AccountType
 from backend.domain.tiers import TierName
 from backend.services.accounts import AccountView
 from backend.services.audit import AuditReport
@@ -44,12 +45,13 @@ def line(**changes: object) -> Line:
 
 def report(lines: list[Line], *differences: Difference) -> Report:
     """A run with these lines."""
+    nano, now = 1_234_567_890_123, datetime.now(UTC)
     account = AccountView(
-        AccountId(new_id()), "demo-company", 1_234_567_890_123, 0, 0, 1_234_567_890_123, datetime.now(UTC)
+        AccountId(new_id()), "demo-company", nano, 0, 0, nano, now, AccountType.PERSON, 0, exhausted_in_s=None
     )
     accounts = {"demo-company": account}
     audit = AuditReport(8, 80, 39, differences)
-    return Report(lines, sum(line.images for line in lines), accounts, accounts, 1, audit, 12.3)
+    return Report(lines, sum(line.images for line in lines), accounts, accounts, {}, 1, audit, 12.3)
 
 
 def drawn(made: Report) -> list[str]:

@@ -15,10 +15,27 @@ from backend.cli.entry import app
 
 HEAVY = {"sqlalchemy", "redis", "celery", "pydantic_settings", "onnxruntime", "sklearn", "skl2onnx", "httpx", "alembic"}
 VERBS = {
-    *("demo", "init", "up", "down", "api", "doctor", "deposit", "offer", "infer", "price list", "ledger audit"),
+    *("demo", "init", "up", "down", "api", "doctor", "deposit", "offer", "infer", "price list", "backup", "restore"),
     *("account create", "account show", "key create", "key revoke", "agents list"),
     *("node register", "node list", "node drain", "node login", "model register", "model list"),
     *("order place", "order show", "order list", "order cancel"),
+    *("org create", "org list", "org show", "org add", "org remove", "org key"),
+    *("budget set", "budget list", "budget end", "budget alerts"),
+    *("meter add", "meter list", "meter price", "meter prices", "meter rerate"),
+    *("usage import", "usage list", "usage show", "usage void", "fee list", "fee set"),
+    *("invoice draft", "invoice run", "invoice list", "invoice show", "invoice export", "invoice finalise"),
+    *("invoice pay", "invoice void", "invoice credit", "invoice earnings"),
+    *(
+        "payout request",
+        "payout list",
+        "payout show",
+        "payout approve",
+        "payout post",
+        "payout reject",
+        "payout cancel",
+    ),
+    *("dispute open", "dispute list", "dispute show", "dispute uphold", "dispute reject"),
+    *("ledger audit", "ledger show", "ledger statement", "ledger reverse", "ledger fund", "ledger refund", "log list"),
 }
 
 

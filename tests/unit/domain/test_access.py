@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from backend.domain.access import Principal, Role
+from backend.domain.access import Principal, Role, Spender
 from backend.domain.errors import Forbidden, NotFound
 from backend.domain.ids import AccountId, KeyId
 from tests.unit.domain.refusals import refusal
@@ -48,3 +48,9 @@ def test_somebody_elses_thing_is_reported_as_if_it_did_not_exist(role: Role) -> 
 
 def test_an_admin_sees_all() -> None:
     caller(Role.ADMIN).require_owner(THEIRS, "order", 1)
+
+
+def test_with_an_organisations_key_the_wallet_is_the_organisations_and_the_deed_the_members() -> None:
+    member = Principal(KeyId(UUID(int=9)), MINE, Role.USER, THEIRS)
+    assert (member.spender, member.actor) == (Spender(MINE, THEIRS), THEIRS)
+    assert (caller(Role.USER).spender, caller(Role.USER).actor) == (Spender(MINE, None), MINE)

@@ -84,6 +84,7 @@ def test_slots_are_limited_by_the_tier(tier: Any) -> None:
                 CloseReason.NO_CAPACITY,
                 CloseReason.LIMIT_BELOW_MARKET,
                 CloseReason.OUTBID,
+                CloseReason.HOLD_EXPIRED,
             },
             OrderState.EXPIRED,
         ),

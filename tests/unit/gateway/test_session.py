@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from backend.domain.access import Spender
 from backend.domain.errors import Conflict, Unavailable
 from backend.domain.ids import AccountId, LeaseId
 from backend.domain.leases import IDLE_S, WINDOW_S
@@ -22,7 +23,7 @@ def after(seconds: float) -> datetime:
 @pytest.fixture
 def session() -> Session:
     return Session(
-        key=SessionKey(AccountId(new_id()), "digits", "medium"),
+        key=SessionKey(Spender(AccountId(new_id())), "digits", "medium"),
         lease_id=LeaseId(new_id()),
         node_name="rack-1",
         endpoint="http://127.0.0.1:1",
