@@ -15,7 +15,7 @@ from backend.domain.money import NANO_PER_CREDIT
 from backend.domain.nodes import NodeSpec
 from backend.domain.orders import WorkloadRequest
 from backend.domain.work import AgentBeat, ClaimedItem, Dispatch, ItemResult
-from backend.services import accounts, allocation, deposits, models, nodes, orders, relay, settlement
+from backend.services import accounts, allocation, deposits, models, nodes, orders, organisations, relay, settlement
 from backend.storage.models import Model
 from backend.storage.node_database import NodeDatabase
 from backend.storage.nodes import Node
@@ -69,6 +69,16 @@ class Market:
         if nano:
             deposits.deposit(self.app.uow(), utc_now(), account_id, nano, f"payment for {name}")
         return Principal(None, account_id, Role.PROVIDER)
+
+    def organisation(self, name: str, *members: str) -> tuple[AccountId, Principal, Principal, Principal]:
+        """An organisation with an owner and two members: its id, the owner, and the members as its keys tell them."""
+        owner = self.account(f"{name}-owner")
+        made = organisations.create_organisation(self.app.uow(), utc_now(), owner, name).account.id
+        people = [self.account(member).account_id for member in members]
+        for person in people:
+            organisations.put_member(self.app.uow(), utc_now(), owner, made, person, "member")
+        first, second = (Principal(None, made, Role.USER, person) for person in people)
+        return made, owner, first, second
 
     def register(self, name: str, path: Path | None = None) -> Model:
         """The model of a file under that name, or a tiny one."""

@@ -8,10 +8,15 @@ import pytest
 from psycopg import sql
 from sqlalchemy import make_url, text
 
+from backend.bootstrap import new_id, utc_now
 from backend.domain.fleet import AgentKind
+from backend.domain.ids import HoldId
+from backend.domain.metering import UsageState
+from backend.domain.money import NANO_PER_CREDIT
 from backend.domain.orders import OrderState
-from backend.services import audit
+from backend.services import audit, deposits, escrow, metering
 from tests.integration.agents.processes import AgentProcess, Start, deployment, until
+from tests.integration.services.usage import add_meter, event, send
 from tests.market import Market
 from tests.onnx_files import request
 from tests.own_redis import OwnRedis
@@ -91,3 +96,27 @@ def test_without_redis_orders_are_settled_late_but_once_it_is_back(
     until(lambda: market.show(order).state == OrderState.SETTLED, "settled once Redis is back")
     assert [agent.stop() for agent in agents] == [0] * 4
     market.close()
+
+
+def test_usage_that_waited_for_money_is_charged_and_holds_expire_without_anybody_asking(
+    market: Market, start: Start
+) -> None:
+    add_meter(market)
+    poor = market.account("poor")
+    send(market, event(1, subject="poor"))
+    with market.app.uow() as uow:
+        over = utc_now() - escrow.HOLD_MARGIN
+        escrow.reserve_one(uow, over, escrow.Need(market.buyer.spender, HoldId(new_id()), 7, over))
+        uow.commit()
+    settler = start("settlement")
+    until(lambda: market.wallet().reserved_nano == 0, "the hold expired", 10.0)
+    [waiting] = metering.list_usage(market.app.uow(), poor.account_id)
+    assert waiting.state == UsageState.UNPAID
+    deposits.deposit(market.app.uow(), utc_now(), poor.account_id, NANO_PER_CREDIT, "at last")
+    until(
+        lambda: metering.list_usage(market.app.uow(), poor.account_id)[0].state == UsageState.CHARGED,
+        "it is paid",
+        15.0,
+    )
+    assert settler.stop() == 0
+    assert audit.audit_ledger(market.app.uow()).ok

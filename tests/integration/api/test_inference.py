@@ -1,6 +1,7 @@
 """Real-time inference through a leased node: a real server behind it, real windows, real money."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,7 @@ from sqlalchemy import text
 from backend.api.app import create_app
 from backend.bootstrap import Swarmex, utc_now
 from backend.domain.ids import LeaseId
-from backend.domain.money import parse_credits
+from backend.domain.money import format_credits, parse_credits
 from backend.domain.orders import CloseReason
 from backend.services import audit, sessions
 from tests.integration.api.callers import Callers, Client
@@ -41,6 +42,20 @@ def settled(market: Swarmex, within_s: float = 5.0) -> list[dict[str, Any]]:
         if all(order["state"] == "settled" for order in found) or time.monotonic() > deadline:
             return found
         time.sleep(0.05)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Until it holds; fails the test after five seconds."""
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def paused(market: Swarmex) -> int:
+    """How many leases wait for money."""
+    with market.engine.connect() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM leases WHERE paused_at IS NOT NULL")).scalar_one())
 
 
 def test_an_inference_is_answered_by_the_leased_node_and_says_what_it_costs(callers: Callers, supply: Supply) -> None:
@@ -124,19 +139,23 @@ def test_a_session_in_use_buys_its_next_window_before_the_first_is_over(
     assert parse_credits(account["reserved"]) >= 2 * 30 * ASK_NANO
 
 
-def test_a_session_whose_next_window_cannot_be_paid_ends_with_that_reason(
+def test_a_session_whose_next_window_cannot_be_paid_is_paused_and_goes_on_once_there_is_money(
     callers: Callers, supply: Supply, market: Swarmex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("backend.gateway.session.RENEW_AT", 0.0)
-    money = {"account": str(callers.provider.account_id), "amount": "0.07", "reference": "one window at twice the spot"}
-    callers.admin.post("/api/v1/deposits", json=money)
-    assert callers.provider.post(INFER, json=body()).status_code == 200
-    deadline = time.monotonic() + 5
-    found = settled(market)
-    while not any(o["reason"] == "insufficient_funds" for o in found) and time.monotonic() < deadline:
-        time.sleep(0.1)
-        found = settled(market)
-    assert {o["reason"] for o in found} == {"insufficient_funds"}
+    limit = {"Swarmex-Limit": format_credits(ASK_NANO)}
+    one_window = {
+        "account": str(callers.provider.account_id),
+        "amount": format_credits(30 * ASK_NANO),
+        "reference": "one window",
+    }
+    callers.admin.post("/api/v1/deposits", json=one_window)
+    assert callers.provider.post(INFER, json=body(), headers=limit).status_code == 200
+    wait_for(lambda: paused(market) == 1)
+    assert callers.provider.post(INFER, json=body()).status_code == 200  # what is paid is served
+    callers.admin.post("/api/v1/deposits", json=one_window | {"reference": "another"})
+    wait_for(lambda: paused(market) == 0)
+    assert (rows(market)["windows"], rows(market)["leases"]) == (2, 1)
 
 
 def test_without_funds_there_is_no_session_and_the_status_says_why(

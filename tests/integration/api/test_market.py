@@ -146,7 +146,7 @@ def test_the_schema_lists_every_route(callers: Callers, market: Swarmex) -> None
     served = {
         (method, route.path)
         for route in iter_route_contexts(create_app(market).routes)
-        if route.path and route.path.startswith(("/api", "/health", "/v2"))
+        if route.path and route.path.startswith(("/api", "/health", "/metrics", "/v2"))
         for method in (route.methods or set()) - {"HEAD"}
     }
     assert listed == served

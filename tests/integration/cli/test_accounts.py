@@ -34,7 +34,7 @@ def test_a_key_opens_until_it_is_revoked(cli: Cli, market: Market) -> None:
 
 def test_a_secret_is_no_id_of_a_key(cli: Cli) -> None:
     assert cli.refused("key", "revoke", "swx_secret") == ("invalid_key", "key")
-    assert cli.refused("key", "revoke", "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b") == ("unknown_key", None)
+    assert cli.refused("key", "revoke", "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b") == ("unknown_key", "key")
 
 
 def test_a_deposit_is_booked_once_per_reference(cli: Cli, market: Market) -> None:

@@ -88,7 +88,7 @@ def test_an_order_is_quoted_placed_run_shown_and_listed(cli: Cli, market: Market
     assert cli.json("order", "list", "--account", "provider") == []
     assert order["id"] in cli.run("order", "list").out
     assert "fog-1" in cli.run("order", "show", order["id"], "--results").out
-    assert cli.refused("order", "cancel", order["id"]) == ("order_closed", "order_id")
+    assert cli.refused("order", "cancel", order["id"]) == ("order_closed", "order")
 
 
 def test_an_open_order_is_cancelled_and_its_hold_given_back(cli: Cli, market: Market, request_file: Path) -> None:
@@ -108,7 +108,7 @@ def test_what_the_market_refuses_is_told_with_its_field(cli: Cli, market: Market
     assert cli.refused(*asked, "--model", "doubling", "--workload", "training") == ("workload_not_offered", "workload")
     assert cli.refused(*asked, "--model", "doubling", "--limit", "-1") == ("invalid_amount", "limit")
     assert cli.refused("order", "show", "mine") == ("invalid_order", "order")
-    assert cli.refused("order", "show", market.provider.account_id) == ("unknown_order", "order_id")
+    assert cli.refused("order", "show", market.provider.account_id) == ("unknown_order", "order")
 
 
 def test_prices_are_those_of_living_nodes(cli: Cli, market: Market) -> None:

@@ -1,14 +1,16 @@
 """Setting up, examining and auditing a deployment from the command line."""
 
 import socket
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 
-from backend.bootstrap import downgrade
+from backend.bootstrap import downgrade, utc_now
 from backend.cli.servers import require_free_port
 from backend.domain.errors import Conflict
-from backend.services import accounts
+from backend.services import accounts, audit
 from tests.integration.cli.runner import Cli
 from tests.market import Market
 
@@ -53,6 +55,45 @@ def test_the_doctor_finds_what_does_not_run_and_a_ledger_that_does_not_add_up(cl
     assert [found[what]["verdict"] for what in ("manager", "api")] == ["wrong", "wrong"]
     assert all(f["do"] for f in found.values() if f["verdict"] != "ok")
     assert "`swarmex up`" in cli.run("doctor").out
+
+
+def test_the_doctor_tells_when_the_books_were_last_audited_and_what_that_found(cli: Cli, market: Market) -> None:
+    def told() -> tuple[str, str]:
+        [finding] = [f for f in cli.run("doctor", "--json").document["findings"] if f["what"] == "audit"]
+        return finding["verdict"], finding["found"]
+
+    assert told() == ("note", "nothing was audited yet")
+    audit.audit_recent(market.app.uow(), utc_now() - timedelta(hours=2))
+    assert told()[0] == "note"
+    audit.audit_recent(market.app.uow(), utc_now())
+    assert told()[0] == "ok"
+    with market.app.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE ledger_accounts SET posted_nano = posted_nano + 1 WHERE kind = 'wallet'")
+    audit.audit_recent(market.app.uow(), utc_now())
+    assert told()[0] == "wrong"
+
+
+def test_the_doctor_tells_of_a_restore_that_was_interrupted(cli: Cli, market: Market) -> None:
+    with market.app.uow() as uow:
+        uow.replacements.set_aside()
+        uow.commit()
+    [finding] = [f for f in cli.run("doctor", "--json").document["findings"] if f["what"] == "database"]
+    assert finding["verdict"] == "wrong"
+    assert "restore was interrupted" in finding["found"]
+    assert "swarmex init" not in finding["do"]
+
+
+def test_a_model_registered_again_mends_its_file_in_the_store(cli: Cli, market: Market, tmp_path: Path) -> None:
+    stored = tmp_path / "data" / "objects" / market.model.ref.uri
+    whole = stored.read_bytes()
+    file = tmp_path / "doubling.onnx"
+    file.write_bytes(whole)
+    stored.write_bytes(whole[:-1])
+    assert cli.json("model", "register", "doubling", file)["version"] == 1
+    assert stored.read_bytes() == whole
+    stored.unlink()
+    cli.json("model", "register", "other", file)
+    assert stored.read_bytes() == whole
 
 
 def test_the_doctor_names_a_schema_that_is_behind(cli: Cli, market: Market, database_url: str) -> None:

@@ -1,14 +1,19 @@
 """Several callers at once, on real PostgreSQL."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
 from backend.bootstrap import utc_now
-from backend.domain.errors import Conflict, InsufficientFunds
+from backend.domain.errors import BudgetExceeded, Conflict, InsufficientFunds, Unavailable
 from backend.domain.idempotency import Idempotency
+from backend.domain.leases import window_nano
 from backend.domain.money import NANO_PER_CREDIT
-from backend.services import allocation, audit, deposits, nodes, orders, settlement
+from backend.domain.orders import CloseReason
+from backend.services import accounts, allocation, audit, deposits, nodes, orders, sessions, settlement, sweeper
+from backend.storage.contention import RETRIES
+from tests.integration.services.clock import in_seconds
 from tests.market import Market
 
 
@@ -84,3 +89,61 @@ def test_two_allocators_and_two_settlers_sell_and_settle_everything_once(market:
 def audit_charges(market: Market) -> int:
     """What has left the buyer's wallet."""
     return 1_000 * NANO_PER_CREDIT - market.wallet().wallet_nano
+
+
+@pytest.mark.slow
+def test_sixteen_threads_of_every_kind_of_spending_on_one_wallet_neither_overspend_nor_deadlock(market: Market) -> None:
+    market.node("a", slots=8, ask=10 * NANO_PER_CREDIT)
+    executor = market.executor()
+    worst = orders.quote(market.app.uow(), utc_now(), market.request()).worst_case_nano
+    spender = market.account("spender", 40 * worst + 3 * window_nano(20 * NANO_PER_CREDIT, 1))
+    retried = RETRIES.total()
+    new, account = market.app.uow, spender.account_id
+
+    def place(number: int) -> None:
+        orders.place_workload(new(), utc_now(), spender, market.request(deadline_s=number))
+
+    def place_many(_: int) -> None:
+        orders.place_orders(new(), utc_now(), spender, [market.request()] * 3)
+
+    def session(_: int) -> None:
+        order = sessions.open_session(new(), utc_now(), spender, "doubling", "medium")
+        market.clear()
+        granted = sessions.progress(new(), utc_now(), order).session
+        if granted:
+            sessions.renew(new(), utc_now(), granted.lease_id)
+            sessions.end(new(), utc_now(), granted.lease_id, CloseReason.SESSION_IDLE)
+
+    def cancel(_: int) -> None:
+        for order in orders.list_orders(new(), account, "open", 2):
+            orders.cancel_order(new(), utc_now(), order.id, spender)
+
+    def work(_: int) -> None:
+        executor.beat()
+        market.clear()
+        executor.commit(executor.claim(market.dispatched()))
+        settlement.settle_finished(new(), utc_now())
+        sessions.settle_windows(new(), utc_now())
+
+    def pay_in(number: int) -> None:
+        deposits.deposit(new(), utc_now(), account, worst, f"payment {number}")
+
+    kinds = (place, place_many, session, cancel, work, pay_in, place, work)
+
+    def act(number: int) -> None:
+        with suppress(InsufficientFunds, BudgetExceeded, Conflict, Unavailable):
+            kinds[number % len(kinds)](number)
+        assert accounts.show_account(new(), account).available_nano >= 0
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(act, range(160)))
+    assert RETRIES.total() == retried
+    for order in orders.list_orders(new(), account, None, 500):
+        if order.state in ("open", "running") and order.workload != "session":
+            orders.cancel_order(new(), utc_now(), order.id, spender)
+    sweeper.sweep(new(), in_seconds(3_600))  # sessions that nobody granted
+    sessions.settle_windows(new(), in_seconds(3_600))
+    settlement.settle_finished(new(), utc_now())
+    view = accounts.show_account(new(), account)
+    assert view.reserved_nano == 0
+    assert audit.audit_ledger(new()).ok

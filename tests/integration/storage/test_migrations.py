@@ -40,4 +40,4 @@ def test_down_and_up_again_works_and_down_leaves_nothing(database_url: str) -> N
     with engine.connect() as connection:
         kinds = connection.execute(text("SELECT kind FROM ledger_accounts ORDER BY id")).scalars().all()
     engine.dispose()
-    assert kinds == ["world", "fees"]
+    assert kinds == ["world", "fees", "credits"]

@@ -1,0 +1,124 @@
+"""The API's routes with the role that each asks for, and requests that are right in form for every one of them."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import RouteContext, iter_route_contexts
+
+from backend.api.app import create_app
+from backend.api.security import AtLeast
+from backend.bootstrap import Swarmex, new_id
+from backend.domain.access import Role
+from tests.integration.api.requests import workload
+
+NOBODY = str(new_id())
+# What is sent where a route takes a body: right in form, but about what does not exist or cannot be.
+BODIES: dict[str, dict[str, Any]] = {
+    "/accounts": {"name": "Not A Name"},
+    "/budgets": {"period": "year", "amount": "1"},
+    "/deposits": {"account": NOBODY, "amount": "1", "reference": "r"},
+    "/disputes": {"order": NOBODY, "reason": "late"},
+    "/disputes/{dispute_id}/reject": {"reason": "it ran"},
+    "/disputes/{dispute_id}/uphold": {"reason": "it was late"},
+    "/fees": {"tier": "giant", "fee_ppm": 1},
+    "/invoices": {"account": NOBODY},
+    "/invoices/{document_id}/pay": {"reference": "r"},
+    "/invoices/{document_id}/void": {"reason": "wrong"},
+    "/keys": {"role": "nobody"},
+    "/ledger/credits": {"amount": "1", "source": "air", "reference": "r"},
+    "/ledger/refunds": {"account": NOBODY, "amount": "1", "reason": "sorry"},
+    "/ledger/transfers/{transfer_id}/reverse": {"reason": "wrong"},
+    "/meters": {"name": "Not A Name", "unit": "GB", "price": "1"},
+    "/meters/{name}/prices": {"price": "1"},
+    "/meters/{name}/rerate": {},
+    "/nodes": {"name": "Not A Name", "resource_class": "cloud", "region": "eu", "slots": 1},
+    "/offers": {"node": NOBODY, "ask": "1"},
+    "/orders:batch": {"orders": []},
+    "/organisations": {"name": "Not A Name"},
+    "/organisations/{organisation_id}/keys": {},
+    "/organisations/{organisation_id}/members": {"member": NOBODY},
+    "/payouts": {"amount": "0.1", "destination": "DE02"},
+    "/payouts/{payout_id}/post": {"reference": "r"},
+    "/payouts/{payout_id}/reject": {"reason": "no such bank"},
+    "/usage": {"specversion": "1.0", "id": "1", "source": "/s", "type": "nothing", "subject": "nobody"},
+    "/usage/{usage_id}/void": {"reason": "twice"},
+}
+NO_BODY = {
+    "/budgets/{budget_id}/end",
+    "/invoices/{document_id}/credit-note",
+    "/invoices/{document_id}/finalise",
+    "/nodes/{node_id}/drain",
+    "/orders/{order_id}/cancel",
+    "/payouts/{payout_id}/approve",
+    "/payouts/{payout_id}/cancel",
+}
+CLOUD_EVENT = {"Content-Type": "application/cloudevents+json"}
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of one path, and the least role that it asks for: None where no key is asked for."""
+
+    method: str
+    path: str
+    role: Role | None
+    queries: frozenset[str]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def names(self) -> list[str]:
+        """The names in its path that stand for somebody's things."""
+        return [name for name in re.findall(r"{(\w+)}", self.path) if name != "name"]
+
+    def ask(
+        self, client: httpx.Client, ids: Mapping[str, object] | None = None, params: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """Send it with these ids in its path, and nobody's for the others."""
+        filled = re.sub(
+            r"{(\w+)}", lambda m: str((ids or {}).get(m[1], "nobody" if m[1] == "name" else NOBODY)), self.path
+        )
+        short = self.path.removeprefix("/api/v1")
+        body = None
+        if self.method == "POST" and short not in NO_BODY:
+            body = BODIES.get(short) if short in BODIES else workload(model="nobody")
+        headers = CLOUD_EVENT if short == "/usage" and body else None
+        return client.request(self.method, filled, json=body, headers=headers, params=params)
+
+
+def route_table() -> list[Route]:
+    """Every route of the API but those of the inference protocol, which have tests of their own."""
+    unwired = Swarmex.__new__(Swarmex)
+    found = []
+    for route in iter_route_contexts(create_app(unwired).routes):
+        if not (route.path or "").startswith("/v2") and route.methods:
+            queries = frozenset(_queries(route))
+            found += [Route(m, str(route.path), _role_of(route), queries) for m in route.methods - {"HEAD"}]
+    return sorted(found, key=str)
+
+
+def _queries(route: RouteContext) -> Iterator[str]:
+    for dependant in _dependencies(getattr(route, "dependant", None)):
+        yield from (field.alias for field in dependant.query_params)
+
+
+def _role_of(route: RouteContext) -> Role | None:
+    roles = {d.call.role for d in _dependencies(getattr(route, "dependant", None)) if isinstance(d.call, AtLeast)}
+    assert len(roles) <= 1
+    return roles.pop() if roles else None
+
+
+def _dependencies(dependant: Dependant | None) -> Iterator[Dependant]:
+    if dependant is not None:
+        yield dependant
+        for inner in dependant.dependencies:
+            yield from _dependencies(inner)
+
+
+ROUTES = route_table()
+CLOSED = [route for route in ROUTES if route.role is not None]

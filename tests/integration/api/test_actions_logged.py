@@ -1,0 +1,146 @@
+"""Every route that changes money or access is told in the audit log, once, as done by whoever did it."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from backend.bootstrap import Swarmex, new_id, utc_now
+from backend.domain.access import Spender
+from backend.domain.ids import HoldId, TransferId
+from backend.domain.metering import PRICES_FROM, MeterPrice
+from backend.services import escrow, log
+from backend.storage.log import Told as Entry
+from tests.integration.api.callers import Callers, Client
+from tests.integration.api.requests import workload
+from tests.integration.api.route_table import CLOSED, CLOUD_EVENT
+from tests.integration.api.supply import Supply
+from tests.integration.api.test_money_routes import NANO, charged_order
+
+# What a buyer asks for: a quote changes nothing, and an order is a record of itself.
+OF_ITSELF = {"POST /api/v1/orders", "POST /api/v1/orders:batch", "POST /api/v1/quotes", "POST /api/v1/workloads"}
+LONG_AGO = timedelta(days=70)
+
+
+class Told:
+    """Callers who must find each of their actions in the log."""
+
+    def __init__(self, market: Swarmex, subtests: pytest.Subtests) -> None:
+        self.market = market
+        self.subtests = subtests
+        self.routes: set[str] = set()
+        self.secrets: list[str] = []
+
+    def do(self, client: Client, route: str, body: object = None, **ids: object) -> Any:
+        """Send it; returns the answer, after exactly one new entry of that caller was found."""
+        method, path = route.split()
+        before = self._newest()
+        headers = CLOUD_EVENT if path.endswith("/usage") else None
+        answer = client.request(method, f"/api/v1{path.format(**ids)}", json=body, headers=headers)
+        assert answer.is_success, answer.text
+        self.routes.add(f"{method} /api/v1{path}")
+        with self.subtests.test(route):
+            [entry, last] = self._newest(2)
+            assert [last] == before
+            assert (entry.actor_id, entry.key_id) == (client.account_id, client.key.key_id)
+        return answer.json() if answer.content else None
+
+    def _newest(self, count: int = 1) -> list[Entry]:
+        return log.list_entries(self.market.uow(), limit=count)
+
+
+def spent(market: Swarmex, callers: Callers, when: datetime) -> TransferId:
+    """Ten credits that the provider earned from the user; the charge."""
+    with market.uow() as uow:
+        hold = HoldId(new_id())
+        escrow.reserve_one(uow, when, escrow.Need(Spender(callers.user.account_id), hold, 10 * NANO, utc_now()))
+        [charge] = escrow.capture(uow, when, [escrow.Charge(hold, callers.provider.account_id, 10 * NANO)])
+        uow.commit()
+    return charge.id
+
+
+def price_behind_the_services(market: Swarmex) -> None:
+    """A lower price at which nothing was rated yet."""
+    with market.uow() as uow:
+        uow.metering.add_price(MeterPrice("storage", 3, 1, PRICES_FROM, utc_now()))
+        uow.commit()
+
+
+def test_every_route_that_changes_money_or_access_is_told_in_the_log(
+    callers: Callers, market: Swarmex, supply: Supply, subtests: pytest.Subtests
+) -> None:
+    told = Told(market, subtests)
+    admin, provider, user = callers.admin, callers.provider, callers.user
+    _access(told, admin, provider, user)
+    _money(told, market, callers)
+    _orders(told, market, callers, supply)
+    assert told.routes == {str(route) for route in CLOSED if route.method != "GET"} - OF_ITSELF
+    shown = admin.get("/api/v1/audit-log", params={"limit": log.LIST_MAX}).text
+    secrets = [*told.secrets, admin.key.secret, provider.key.secret, user.key.secret]
+    assert len(secrets) > 4
+    assert not [secret for secret in secrets if secret in shown]
+
+
+def _access(told: Told, admin: Client, provider: Client, user: Client) -> None:
+    account = told.do(admin, "POST /accounts", {"name": "acme"})["id"]
+    key = told.do(admin, "POST /keys", {"account": account, "role": "user"})
+    told.secrets.append(key["secret"])
+    told.do(admin, "DELETE /keys/{key_id}", key_id=key["key_id"])
+    lab = told.do(user, "POST /organisations", {"name": "lab"})["account"]["id"]
+    told.do(user, "POST /organisations/{organisation_id}/members", {"member": account}, organisation_id=lab)
+    key = told.do(user, "POST /organisations/{organisation_id}/keys", {"member": account}, organisation_id=lab)
+    told.secrets.append(key["secret"])
+    path = "DELETE /organisations/{organisation_id}/members/{member_id}"
+    told.do(user, path, organisation_id=lab, member_id=account)
+    node = {"name": "rack", "resource_class": "fog", "region": "south", "slots": 1}
+    node_id = told.do(provider, "POST /nodes", node)["id"]
+    told.do(provider, "POST /offers", {"node": node_id, "ask": "1"})
+    told.do(provider, "POST /nodes/{node_id}/drain", node_id=node_id)
+
+
+def _money(told: Told, market: Swarmex, callers: Callers) -> None:
+    admin, provider, user = callers.admin, callers.provider, callers.user
+    buyer = str(user.account_id)
+    told.do(admin, "POST /deposits", {"account": buyer, "amount": "50", "reference": "paid"})
+    budget = told.do(user, "POST /budgets", {"period": "day", "amount": "90"})["id"]
+    told.do(user, "POST /budgets/{budget_id}/end", budget_id=budget)
+    told.do(admin, "POST /fees", {"tier": "small", "fee_ppm": 10})
+    told.do(admin, "POST /ledger/credits", {"amount": "5", "source": "world", "reference": "donation"})
+    told.do(admin, "POST /ledger/refunds", {"account": buyer, "amount": "1", "reason": "sorry"})
+    _bills(told, market, callers)
+    asked = [told.do(provider, "POST /payouts", {"amount": "2", "destination": "DE02"})["id"] for _ in range(3)]
+    told.do(admin, "POST /payouts/{payout_id}/approve", payout_id=asked[0])
+    told.do(admin, "POST /payouts/{payout_id}/post", {"reference": "sepa-1"}, payout_id=asked[0])
+    told.do(admin, "POST /payouts/{payout_id}/reject", {"reason": "no such bank"}, payout_id=asked[1])
+    told.do(provider, "POST /payouts/{payout_id}/cancel", payout_id=asked[2])
+    told.do(admin, "POST /meters", {"name": "storage", "unit": "GB hours", "price": "1"})
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "storage", "subject": buyer}
+    told.do(admin, "POST /usage", event | {"data": {"quantity": "2"}})
+    told.do(admin, "POST /meters/{name}/prices", {"price": "2", "valid_from": "2999-01-01T00:00:00Z"}, name="storage")
+    price_behind_the_services(market)
+    assert told.do(admin, "POST /meters/{name}/rerate", {}, name="storage")["corrected"] == 1
+    [usage] = user.get("/api/v1/usage").json()["usage"]
+    told.do(admin, "POST /usage/{usage_id}/void", {"reason": "twice"}, usage_id=usage["id"])
+
+
+def _bills(told: Told, market: Swarmex, callers: Callers) -> None:
+    admin, then = callers.admin, utc_now() - LONG_AGO
+    charge, _ = (spent(market, callers, then) for _ in range(2))
+    body = {"account": str(callers.user.account_id), "month": f"{then:%Y-%m}"}
+    invoice = told.do(admin, "POST /invoices", body)["id"]
+    told.do(admin, "POST /invoices/{document_id}/finalise", document_id=invoice)
+    told.do(admin, "POST /ledger/transfers/{transfer_id}/reverse", {"reason": "wrong"}, transfer_id=charge)
+    note = told.do(admin, "POST /invoices/{document_id}/credit-note", document_id=invoice)["id"]
+    told.do(admin, "POST /invoices/{document_id}/void", {"reason": "wrong"}, document_id=note)
+    told.do(admin, "POST /invoices/{document_id}/pay", {"reference": "sepa-0"}, document_id=invoice)
+
+
+def _orders(told: Told, market: Swarmex, callers: Callers, supply: Supply) -> None:
+    admin, user = callers.admin, callers.user
+    order = charged_order(market, callers, supply)
+    for decision in ("reject", "uphold"):
+        dispute = told.do(user, "POST /disputes", {"order": order, "reason": "all zeros"})["id"]
+        told.do(admin, f"POST /disputes/{{dispute_id}}/{decision}", {"reason": "decided"}, dispute_id=dispute)
+    supply.clearing.clear()
+    placed = user.post("/api/v1/orders", json=workload()).json()["id"]
+    told.do(admin, "POST /orders/{order_id}/cancel", order_id=placed)

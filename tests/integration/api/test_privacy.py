@@ -1,0 +1,170 @@
+"""Nobody reads, or touches, another's money: every route is asked for somebody else's things, and for all things."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from backend.api.app import create_app
+from backend.bootstrap import utc_now
+from backend.domain.access import Role
+from backend.domain.ids import AccountId
+from backend.domain.money import NANO_PER_CREDIT
+from backend.domain.periods import month
+from backend.services import accounts, budgets, disputes, invoicing, nodes, payouts
+from tests.integration.api.callers import Client
+from tests.integration.api.counting import rows
+from tests.integration.api.route_table import CLOSED, NOBODY, Route
+from tests.integration.services.earning import ADMIN, earn, ran
+from tests.integration.services.usage import add_meter, event, send
+from tests.market import Market
+from tests.unit.api.serving import serving
+
+WITH_IDS = [route for route in CLOSED if route.names]
+LISTS = [route for route in CLOSED if route.method == "GET" and not route.names and route.role is not Role.ADMIN]
+OF_ACCOUNTS = [route for route in CLOSED if "account" in route.queries and route.role is not Role.ADMIN]
+# What everybody may see: the market itself.
+PUBLIC = {"/api/v1/fees", "/api/v1/meters", "/api/v1/meters/{name}/prices", "/api/v1/models", "/api/v1/prices"}
+
+
+@dataclass(frozen=True)
+class Victims:
+    """People with something of every kind, and an intruder with a key for both sides of the market."""
+
+    ids: dict[str, UUID]
+    buyer: Client
+    provider: Client
+    owner: Client
+    intruder: Client
+    admin: Client
+    market: Market
+
+    def owner_of(self, route: Route) -> Client:
+        """Whose things a route with ids is asked for."""
+        [name, *_] = route.names
+        return {"organisation_id": self.owner, "payout_id": self.provider, "node_id": self.provider}.get(
+            name, self.buyer
+        )
+
+
+@pytest.fixture
+def victims(
+    database_url: str, node_database_url: str, redis_url: str, namespace: str, tmp_path: Path
+) -> Iterator[Victims]:
+    """A buyer, a provider and an organisation that did all there is to do."""
+    with ExitStack() as stack:
+        market = Market(database_url, node_database_url, redis_url, namespace, tmp_path / "data")
+        stack.callback(market.close)
+        ids = _things(market)
+        address = stack.enter_context(serving(create_app(market.app)))
+
+        def client(account: AccountId, role: Role) -> Client:
+            key = accounts.create_key(market.app.uow(), utc_now(), account, role)
+            return stack.enter_context(Client(address, account, key))
+
+        buyer = client(market.buyer.account_id, Role.USER)
+        intruder = market.account("intruder", NANO_PER_CREDIT)
+        owner = AccountId(ids.pop("owner"))
+        yield Victims(
+            ids | {"key_id": buyer.key.key_id},
+            buyer,
+            client(market.provider.account_id, Role.PROVIDER),
+            client(owner, Role.USER),
+            client(intruder.account_id, Role.PROVIDER),
+            client(market.account("operator").account_id, Role.ADMIN),
+            market,
+        )
+
+
+def _things(market: Market) -> dict[str, UUID]:
+    now, uow = utc_now(), market.app.uow
+    period = month(f"{now:%Y-%m}", "UTC")
+    order = ran(market)
+    earn(market, 10 * NANO_PER_CREDIT)
+    with uow() as open_uow:
+        [charge, *_] = open_uow.ledger.transfers_of_order(order.id)
+    [node] = nodes.list_nodes(uow(), now, market.provider.account_id)
+    add_meter(market)
+    [used] = send(market, event())
+    assert used.usage is not None
+    wish = budgets.BudgetWish("month", 20 * NANO_PER_CREDIT)
+    budget = budgets.set_budget(uow(), now, market.buyer, market.buyer.account_id, wish)
+    earn(market, 7 * NANO_PER_CREDIT)  # over the budget's first threshold: an alert
+    organisation, owner, member, _ = market.organisation("lab", "ana", "ben")
+    return {
+        "account_id": market.buyer.account_id,
+        "order_id": order.id,
+        "node_id": node.id,
+        "transfer_id": charge.id,
+        "usage_id": used.usage.id,
+        "budget_id": budget.id,
+        "dispute_id": disputes.open_dispute(uow(), now, market.buyer, order.id, "late").id,
+        "payout_id": payouts.request_payout(uow(), now, market.provider, NANO_PER_CREDIT, "DE02").id,
+        "document_id": invoicing.draft(uow(), now, ADMIN, market.buyer.account_id, period).document.id,
+        "organisation_id": organisation,
+        "member_id": member.actor,
+        "owner": owner.account_id,
+    }
+
+
+def test_somebody_elses_things_look_exactly_like_what_does_not_exist(
+    victims: Victims, subtests: pytest.Subtests
+) -> None:
+    before = rows(victims.market.app)
+    for route in WITH_IDS:
+        with subtests.test(str(route)):
+            theirs = route.ask(victims.intruder, victims.ids)
+            nobodys = route.ask(victims.intruder)
+            assert theirs.status_code == nobodys.status_code
+            assert theirs.status_code == (403 if route.role is Role.ADMIN else 404)
+            told = theirs.text
+            for name in route.names:
+                told = told.replace(str(victims.ids[name]), NOBODY)
+            assert told == nobodys.text
+    assert rows(victims.market.app) == before
+
+
+def test_what_is_hidden_from_others_is_shown_to_its_owner_and_to_admins(
+    victims: Victims, subtests: pytest.Subtests
+) -> None:
+    for route in WITH_IDS:
+        if route.method == "GET":
+            with subtests.test(str(route)):
+                assert route.ask(victims.owner_of(route), victims.ids).status_code == 200
+                assert route.ask(victims.admin, victims.ids).status_code == 200
+
+
+def test_lists_show_nothing_of_others(victims: Victims, subtests: pytest.Subtests) -> None:
+    secrets = {str(id) for id in victims.ids.values()}
+    seen: set[str] = set()
+    for route in LISTS:
+        with subtests.test(str(route)):
+            told = route.ask(victims.intruder).text
+            assert {id for id in secrets if id in told} == set()
+            for client in (victims.buyer, victims.provider, victims.owner):
+                told = route.ask(client).text
+                seen |= {id for id in secrets if id in told}
+    # None of these checks is empty: all but a key and a member by themselves are in some list of their owners.
+    assert seen >= secrets - {str(victims.ids[name]) for name in ("key_id", "member_id")}
+
+
+def test_nobody_but_an_admin_asks_for_another_account_by_its_id(victims: Victims, subtests: pytest.Subtests) -> None:
+    assert len(OF_ACCOUNTS) >= 6
+    for route in OF_ACCOUNTS:
+        with subtests.test(str(route)):
+            asked = {"account": str(victims.buyer.account_id)}
+            refused = route.ask(victims.intruder, params=asked)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (404, "unknown_account")
+            assert route.ask(victims.admin, params=asked).status_code == 200
+
+
+def test_everybody_reads_the_market_itself_and_nothing_of_it_tells_who_pays(victims: Victims) -> None:
+    secrets = {str(victims.ids[name]) for name in ("account_id", "order_id", "transfer_id", "organisation_id")}
+    for route in CLOSED:
+        if route.method == "GET" and route.path in PUBLIC:
+            told = route.ask(victims.intruder, {"name": "storage.gb_hours"})
+            assert told.status_code == 200
+            assert {id for id in secrets if id in told.text} == set()
