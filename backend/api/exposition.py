@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from backend.services.audit import violations
 from backend.services.metrics import Figures
 
 KEPT = timedelta(seconds=1)  # several scrapers, or an impatient one, cost the database no more than this
@@ -61,6 +62,15 @@ class _Ledger(Collector):
         transfers = {run.mode: run.transfers for run in runs}
         yield _gauge("audit_ok", "1 if the newest audit found nothing wrong.", {"mode": {r.mode: r.ok for r in runs}})
         yield _gauge("audit_differences", "Figures that it found wrong.", {"mode": wrong})
+        invariants = GaugeMetricFamily(
+            "swarmex_ledger_invariant_violations",
+            "Accounts, holds, orders and so on for which an invariant does not hold, by that audit.",
+            labels=["mode", "invariant"],
+        )
+        for run in runs:
+            for figure, count in violations(run).items():
+                invariants.add_metric([run.mode, figure], count)
+        yield invariants
         yield _gauge("audit_age_seconds", "Time since it was made.", {"mode": ages})
         yield _gauge("audit_took_seconds", "How long it took.", {"mode": took})
         yield _gauge("audit_transfers", "Transfers that it looked at.", {"mode": transfers})

@@ -1,6 +1,7 @@
 """The audit: every figure of the books recomputed from the transfers and holds that made it."""
 
 import secrets
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -136,7 +137,17 @@ def last_run(uow: UnitOfWork, mode: Mode) -> AuditRun | None:
 
 def meaning(difference: Difference) -> str:
     """What a difference says, in a sentence."""
-    return next(said for figure, said in MEANINGS.items() if difference.what.endswith(figure))
+    return MEANINGS[_figure_of(difference.what)]
+
+
+def violations(run: AuditRun) -> dict[Figure, int]:
+    """How many differences of each figure an audit found, DIFFERENCES_MAX at most; 0 for what is in order."""
+    found = Counter(_figure_of(str(difference["what"])) for difference in run.differences)
+    return {figure: found[figure] for figure in Figure}
+
+
+def _figure_of(what: str) -> Figure:
+    return next(figure for figure in Figure if what.endswith(figure))
 
 
 def _report(mode: Mode, totals: Totals, found: Collection[Difference], took_us: int) -> AuditReport:

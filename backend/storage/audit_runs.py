@@ -1,6 +1,6 @@
 """What audits found: the newest of each mode, for metrics and for whoever asks since when something is wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,7 +31,7 @@ class AuditRun:
     transfers: int
     holds: int
     sum_nano: int
-    differences: Sequence[object]
+    differences: Sequence[Mapping[str, object]]
     took_us: int
     audited_at: datetime
 

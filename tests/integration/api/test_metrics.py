@@ -75,6 +75,8 @@ def test_what_the_audits_found_is_shown_by_mode(callers: Callers, market: Swarme
     for mode in ("incremental", "full"):
         assert shown[f"swarmex_ledger_audit_ok {mode}"] == 0
         assert shown[f"swarmex_ledger_audit_differences {mode}"] == 2
+        for invariant, broken in (("balance", 1), ("sum of all balances", 1), ("reserved", 0), ("document billed", 0)):
+            assert shown[f"swarmex_ledger_invariant_violations {invariant} {mode}"] == broken
     assert shown["swarmex_ledger_balances_sum_nano"] == 5
 
 
