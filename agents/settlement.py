@@ -12,7 +12,7 @@ from agents.chores import Chore, run_due
 from agents.direct import DirectAgent
 from backend.bootstrap import Swarmex
 from backend.domain.events import Topic
-from backend.domain.ids import UsageId
+from backend.domain.ids import NodeId, UsageId
 from backend.messaging.dispatcher import Dispatcher
 from backend.services import (
     allocation,
@@ -21,7 +21,9 @@ from backend.services import (
     relay,
     sessions,
     settlement,
+    sla,
     sweeper,
+    trust,
     usage_charges,
 )
 
@@ -29,6 +31,9 @@ SWEEP_EVERY_S = 0.5
 WINDOWS_EVERY_S = 0.5
 EXPIRE_EVERY_S = 5.0
 USAGE_EVERY_S = 5.0
+SLA_EVERY_S = 1.0
+TRUST_EVERY_S = 5.0
+EVIDENCE_EVERY_S = 60.0
 AUDIT_EVERY_S = 10.0
 
 log = structlog.get_logger(__name__)
@@ -51,6 +56,7 @@ class SettlementAgent(DirectAgent):
         super().__init__(identity, app)
         self._dispatcher = Dispatcher(app.redis_url)
         self._usage_after: UsageId | None = None  # where the next page of unpaid usage begins
+        self._scored_after: NodeId | None = None  # where the next turn of scores begins
         self._chores = (
             Chore("relay", self._relay),
             Chore("settle", self._settle),
@@ -59,6 +65,9 @@ class SettlementAgent(DirectAgent):
             Chore("sweep", self._sweep, SWEEP_EVERY_S),
             Chore("expire", self._expire, EXPIRE_EVERY_S),
             Chore("usage", self._charge_usage, USAGE_EVERY_S),
+            Chore("sla", self._keep_promises, SLA_EVERY_S),
+            Chore("trust", self._rescore, TRUST_EVERY_S),
+            Chore("evidence", self._tidy_evidence, EVIDENCE_EVERY_S),
             Chore("audit", self._audit, AUDIT_EVERY_S),
         )
 
@@ -89,6 +98,17 @@ class SettlementAgent(DirectAgent):
     def _charge_usage(self, now: datetime) -> bool:
         self._usage_after = usage_charges.collect_unpaid(self.uow(), now, self._usage_after).after
         return self._usage_after is not None
+
+    def _keep_promises(self, now: datetime) -> bool:
+        counted, closed = sla.observe(self.uow(), now), sla.close_due(self.uow(), now)
+        return counted >= sla.OBSERVE_ORDERS_MAX or closed >= sla.CLOSE_MAX
+
+    def _rescore(self, now: datetime) -> bool:
+        self._scored_after = trust.rescore(self.uow(), now, self._scored_after).after
+        return False
+
+    def _tidy_evidence(self, now: datetime) -> bool:
+        return trust.tidy(self.uow(), now)
 
     def _audit(self, now: datetime) -> bool:
         report = audit.audit_recent(self.uow(), now)

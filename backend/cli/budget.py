@@ -29,7 +29,7 @@ Account = Annotated[str, typer.Option("--account", metavar="ACCOUNT", help="Name
         "swarmex budget set 20 --account acme --period month",
         "swarmex budget set 5 --account lab --member ana --period day --timezone Europe/Berlin",
         "swarmex budget set 0.5 --account acme --period request --tier large --soft",
-        "swarmex budget set 150 --everyone --period month --tier small",
+        "swarmex budget set 15 --everyone --period day --tier small",
     ),
 )
 def set_budget(

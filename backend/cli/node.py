@@ -1,7 +1,7 @@
 """Machines that providers bring."""
 
 import shlex
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -9,6 +9,7 @@ from backend.cli import views
 from backend.cli.connection import account_named, market, node_named, operator
 from backend.cli.options import AccountOption, AsJson, NodeArgument, examples, group
 from backend.cli.output import console, emit, figures, identity, note, print_json, record, table, words
+from backend.domain.money import PPM
 from backend.domain.nodes import NodeSpec
 from backend.domain.tiers import ResourceClass
 
@@ -19,6 +20,8 @@ verbs = group("Machines that providers bring.")
     epilog=examples(
         "swarmex node register rack-1 --account acme --class cloud --region north --slots 8 --pool core",
         "swarmex node register phone-1 --account acme --class mobile --region south",
+        "swarmex node register gpu-1 --account acme --class cloud --region eu-1 --cores 32 --memory-mb 131072"
+        " --accelerators 2 --gpu-model a100 --gpu-memory-mb 81920 --residency de --latency-ms 5",
     )
 )
 def register(
@@ -30,6 +33,17 @@ def register(
     pool: Annotated[
         str | None, typer.Option(help="An agent that serves many nodes; without it the node needs an agent of its own.")
     ] = None,
+    cores: Annotated[int, typer.Option(help="Processor cores.")] = 1,
+    memory_mb: Annotated[int, typer.Option(metavar="MIB", help="Memory.")] = 1_024,
+    gpu_model: Annotated[
+        str | None, typer.Option(help="What its accelerators are, as in a100.", show_default=False)
+    ] = None,
+    gpu_memory_mb: Annotated[int, typer.Option(metavar="MIB", help="Memory of each accelerator.")] = 0,
+    accelerators: Annotated[int, typer.Option(help="How many it has.")] = 0,
+    residency: Annotated[
+        str | None, typer.Option(help="The jurisdiction that its data stays in, as in de.", show_default=False)
+    ] = None,
+    latency_ms: Annotated[int, typer.Option(metavar="MS", help="How far it is from its region's users.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Bring a machine to the market; it sells nothing before it has an offer and a living agent."""
@@ -38,7 +52,20 @@ def register(
 
     with market() as wired:
         owner = account_named(wired, account)
-        spec = NodeSpec(name, resource_class.value, region, slots, pool)
+        spec = NodeSpec(
+            name=name,
+            resource_class=resource_class.value,
+            region=region,
+            slots=slots,
+            pool=pool,
+            cores=cores,
+            memory_mb=memory_mb,
+            gpu_model=gpu_model,
+            gpu_memory_mb=gpu_memory_mb,
+            accelerators=accelerators,
+            residency=residency,
+            latency_ms=latency_ms,
+        )
         document = views.node(nodes.register_node(wired.uow(), bootstrap.utc_now(), owner.id, spec))
     emit(as_json, document, record(document))
     if not as_json:
@@ -48,19 +75,24 @@ def register(
 
 @verbs.command("list", epilog=examples("swarmex node list", "swarmex node list --account acme --json"))
 def list_nodes(account: AccountOption = None, as_json: AsJson = False) -> None:
-    """List nodes with their free slots and asks, in credits per slot-second."""
+    """List nodes with what they have, their free slots, and their asks in credits per slot-second."""
     from backend import bootstrap
     from backend.services import nodes
 
     with market() as wired:
         owner = account_named(wired, account).id if account else None
         documents = [views.node(found) for found in nodes.list_nodes(wired.uow(), bootstrap.utc_now(), owner)]
-    columns = [identity("Node"), words("Name"), words("Market"), figures("Free"), words("State"), figures("Ask")]
+    columns = [
+        *(identity("Node"), words("Name"), words("Market"), words("Machine"), figures("Trust")),
+        *(figures("Free"), words("State"), figures("Ask")),
+    ]
     rows = [
         (
             d["id"],
             d["name"],
             f"{d['resource_class']}/{d['region']}",
+            _machine(d),
+            f"{d['trust_ppm'] / PPM:.0%}",
             f"{d['slots'] - d['busy_slots']}/{d['slots']}",
             d["state"] if d["alive"] else f"{d['state']}, no agent",
             d["ask"],
@@ -68,6 +100,31 @@ def list_nodes(account: AccountOption = None, as_json: AsJson = False) -> None:
         for d in documents
     ]
     emit(as_json, documents, table(columns, rows))
+
+
+def _machine(node: dict[str, Any]) -> str:
+    """As in `32 cores, 128 GiB, 2 × a100 80 GiB, de, 5 ms`; what was not stated is left out."""
+    parts = [f"{node['cores']} core{'s' * (node['cores'] > 1)}", _size(node["memory_mb"])]
+    if node["accelerators"]:
+        memory = f" {_size(node['gpu_memory_mb'])}" if node["gpu_memory_mb"] else ""
+        parts.append(f"{node['accelerators']} × {node['gpu_model'] or 'accelerator'}{memory}")
+    if node["residency"]:
+        parts.append(node["residency"])
+    if node["latency_ms"]:
+        parts.append(f"{node['latency_ms']} ms")
+    return ", ".join(parts)
+
+
+def _size(mib: int) -> str:
+    return f"{mib / 1_024:.4g} GiB" if mib >= 1_024 else f"{mib} MiB"
+
+
+@verbs.command(epilog=examples("swarmex node show rack-1", "swarmex node show rack-1 --account acme --json"))
+def show(node: NodeArgument, account: AccountOption = None, as_json: AsJson = False) -> None:
+    """Show a node: where it is, what it has, and what may be counted on."""
+    with market() as wired:
+        document = views.node(node_named(wired, node, account))
+    emit(as_json, document, record(document))
 
 
 @verbs.command(epilog=examples("swarmex node drain rack-1", "swarmex offer rack-1 0.002   # back on the market"))

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from backend.cli import views
-from backend.cli.connection import account_named, market, operator, parse_id_of
+from backend.cli.connection import account_named, market, node_named, operator, parse_id_of
+from backend.cli.needs import NeedOption, read_needs
 from backend.cli.options import AccountOption, AsJson, InputFile, OrderArgument, examples, group
 from backend.cli.output import console, emit, figures, identity, print_json, record, table, words
 from backend.cli.request_files import read_requests
@@ -22,6 +23,9 @@ verbs = group("Orders: what is bought on the market.")
         "swarmex order place --account acme --model digits --tier medium --input digit.json",
         "swarmex order place --account acme --model digits --tier small --input digit.json --max-budget 0.5 --quote",
         "swarmex order place --account acme --model digits --tier large --workload batch --slots 4 --input many.json",
+        "swarmex order place --account acme --model digits --tier large --input digit.json --region eu-1 --failover",
+        "swarmex order place --account acme --model digits --tier large --input digit.json"
+        " --need gpu_model=a100 --need gpu_memory_mb=40960 --need residency=de,fr --need never=rack-1",
     )
 )
 def place(
@@ -34,6 +38,16 @@ def place(
     max_budget: Annotated[str | None, typer.Option(metavar="CREDITS", help="It may cost this at most.")] = None,
     limit: Annotated[str | None, typer.Option(metavar="CREDITS", help="Per slot-second at most.")] = None,
     region: Annotated[str | None, typer.Option(help="Only there.", show_default=False)] = None,
+    failover: Annotated[
+        bool, typer.Option("--failover", help="Elsewhere too, when that region cannot serve it.")
+    ] = False,
+    need: NeedOption = None,
+    interruptible: Annotated[
+        bool, typer.Option("--interruptible", help="It may lose its slots to others; its work then waits again.")
+    ] = False,
+    sla: Annotated[
+        bool, typer.Option("--sla", help="With an SLA: what falls short of the tier's is credited.")
+    ] = False,
     slots: Annotated[int, typer.Option(help="Slots at once.")] = 1,
     deadline: Annotated[int, typer.Option(metavar="SECONDS", help="How long to wait for a slot.")] = DEADLINE_S_DEFAULT,
     quote: Annotated[bool, typer.Option("--quote", help="Only tell what it would cost.")] = False,
@@ -43,26 +57,33 @@ def place(
     from backend import bootstrap
     from backend.services import orders
 
-    request = WorkloadRequest(
-        workload=workload.value,
-        model=model,
-        tier=tier.value,
-        requests=read_requests(input_file),
-        priority=priority.value,
-        max_budget_nano=None if max_budget is None else parse_credits(max_budget, "max_budget"),
-        limit_nano_per_slot_s=None if limit is None else parse_credits(limit, "limit"),
-        region=region,
-        slots=slots,
-        deadline_s=deadline,
-    )
+    bodies = read_requests(input_file)
+    budget_nano = None if max_budget is None else parse_credits(max_budget, "max_budget")
+    limit_nano = None if limit is None else parse_credits(limit, "limit")
     with market() as wired:
         owner = account_named(wired, account)
+        request = WorkloadRequest(
+            workload=workload.value,
+            model=model,
+            tier=tier.value,
+            requests=bodies,
+            priority=priority.value,
+            max_budget_nano=budget_nano,
+            limit_nano_per_slot_s=limit_nano,
+            region=region,
+            slots=slots,
+            deadline_s=deadline,
+            needs=read_needs(need or (), lambda text: node_named(wired, text).id),
+            interruptible=interruptible,
+            sla_required=sla,
+            failover=failover,
+        )
         if quote:
             document = views.quote(orders.quote(wired.uow(), bootstrap.utc_now(), request))
         else:
             placed = orders.place_workload(wired.uow(), bootstrap.utc_now(), operator(owner.id), request)
             document = {"quote": views.quote(placed.quote), "orders": [views.order(order) for order in placed.orders]}
-    emit(as_json, document, record(document if quote else document["orders"][0]))
+    emit(as_json, document, record(views.quote_told(document) if quote else document["orders"][0]))
 
 
 @verbs.command(epilog=examples("swarmex order show 0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b --results"))

@@ -94,5 +94,5 @@ def text(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(text, value))
     if isinstance(value, dict):
-        return json.dumps(value)
+        return json.dumps(value) if value else NONE
     return str(value)

@@ -1,10 +1,12 @@
 """What is told of things: the same names and forms as in the HTTP API, with amounts as decimal strings of credits."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from backend.domain.money import US_PER_S, format_credits
 
 if TYPE_CHECKING:
+    from backend.domain.advice import Alternative
     from backend.domain.budgets import Budget
     from backend.services.accounts import AccountView, NewKey
     from backend.services.deposits import DepositView
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from backend.storage.leases import Served
     from backend.storage.models import Model
     from backend.storage.nodes import Node
-    from backend.storage.orders import Order
+    from backend.storage.order_rows import Order
     from backend.storage.work import Item
 
 Document = dict[str, Any]
@@ -119,6 +121,14 @@ def node(found: "Node") -> Document:
         "queue": found.queue,
         "alive": found.alive,
         "ask": None if found.ask_nano_per_slot_s is None else format_credits(found.ask_nano_per_slot_s),
+        "cores": found.cores,
+        "memory_mb": found.memory_mb,
+        "gpu_model": found.gpu_model,
+        "gpu_memory_mb": found.gpu_memory_mb,
+        "accelerators": found.accelerators,
+        "residency": found.residency,
+        "latency_ms": found.latency_ms,
+        "trust_ppm": found.trust_ppm,
     }
 
 
@@ -175,7 +185,35 @@ def quote(made: "Quote") -> Document:
         "expected_cost": format_credits(made.expected_nano),
         "worst_case": format_credits(made.worst_case_nano),
         "slots_free": made.slots_free,
+        "valid_until": made.valid_until,
+        "explanation": made.explanation,
+        "alternatives": [alternative(other) for other in made.alternatives],
     }
+
+
+def alternative(other: "Alternative") -> Document:
+    """A cheaper way."""
+    return {
+        "change": other.change,
+        "market": other.market,
+        "at": other.at,
+        "spot_price": format_credits(other.spot_nano_per_slot_s),
+        "expected_cost": format_credits(other.expected_nano),
+        "saving": format_credits(other.saving_nano),
+    }
+
+
+def quote_told(document: Document) -> Document:
+    """A quote as people read it: its alternatives as sentences."""
+    ways = [
+        f"{way['market']} {_moment(way['at'])} should cost {way['expected_cost']}, {way['saving']} less"
+        for way in document["alternatives"]
+    ]
+    return {**document, "alternatives": "; ".join(ways) or None}
+
+
+def _moment(at: datetime | None) -> str:
+    return "now" if at is None else f"from {at:%Y-%m-%d %H:%M} on"
 
 
 def order(found: "Order") -> Document:
@@ -199,6 +237,10 @@ def order(found: "Order") -> Document:
         "deadline_at": found.deadline_at,
         "started_at": found.started_at,
         "closed_at": found.closed_at,
+        "needs": found.needs,
+        "interruptible": found.interruptible,
+        "sla_required": found.sla,
+        "would_match": found.hint,
     }
 
 
@@ -225,6 +267,7 @@ def _part(served: "Served") -> Document:
     return {
         "lease": served.lease_id,
         "node": served.node_name,
+        "node_id": served.node_id,
         "resource_class": served.resource_class,
         "region": served.region,
         "slots": served.slots,
@@ -233,6 +276,7 @@ def _part(served: "Served") -> Document:
         "items": served.items,
         "billed_seconds": served.billed_us / US_PER_S,
         "charged": format_credits(served.charged_nano),
+        "leave_at": served.leave_at,
     }
 
 

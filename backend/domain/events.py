@@ -13,6 +13,7 @@ class Topic(StrEnum):
     UNITS_READY = "units.ready"
     WORK_COMMITTED = "work.committed"
     LEASES_GRANTED = "leases.granted"
+    LEASES_LEAVING = "leases.leaving"
     LEASES_ENDED = "leases.ended"
     OFFERS_CHANGED = "offers.changed"
     FLEET_CHANGED = "fleet.changed"

@@ -1,15 +1,16 @@
 """Allocation: clear a market's auction, grant leases, and put the work of the winners into units."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from backend.domain.auctions import Ask, Book, Clearing, Fill, clear
+from backend.domain.auctions import Ask, Book, Clearing, Fill, Miss
 from backend.domain.events import Event, Topic
 from backend.domain.ids import EpochId, LeaseId, NodeId, OrderId, TradeId, WindowId
 from backend.domain.leases import WINDOW_S
+from backend.domain.money import format_credits
 from backend.domain.orders import SESSION, CloseReason, OrderState
-from backend.domain.pricing import Market, Supply, next_spot
+from backend.domain.pricing import Control, Market, Supply, next_spot
 from backend.domain.work import (
     PROFILE_FACTOR,
     UNIT_ITEMS_MAX,
@@ -20,15 +21,18 @@ from backend.domain.work import (
     share,
 )
 from backend.messaging.queues import TIER_PRIORITY
+from backend.services.epochs import log_clearing
 from backend.services.holds import lower
+from backend.services.preemption import give_notice
+from backend.services.queueing import queue
 from backend.storage.ids import new_id
 from backend.storage.leases import Grant, OpenLease
-from backend.storage.orders import Order
+from backend.storage.order_rows import Order
+from backend.storage.orders import Move
 from backend.storage.sessions import Window
 from backend.storage.unit_of_work import UnitOfWork
 
 EPOCH_ORDERS_MAX = 1_000
-MECHANISM = "uniform"
 RESEND_AFTER = timedelta(seconds=5)
 DISPATCH_ORDERS_MAX = 500
 
@@ -63,23 +67,23 @@ def clear_market(uow: UnitOfWork, now: datetime, market: Market) -> Epoch:
         if not orders:
             return Epoch()
         asks = uow.offers.lock_open(market, now)
-        book = Book([order.bid() for order in orders], asks, uow.markets.spot(market) or _first_spot(asks))
-        epoch_id = EpochId(new_id())
-        clearing = clear(book, MECHANISM, epoch_id.int)
-        uow.leases.add_epoch(
-            epoch_id, market, MECHANISM, book.digest(), clearing.price_nano, (len(orders), len(asks)), now
-        )
+        bids, reserved = queue(uow, now, market, orders, asks)
+        rule = uow.market_rules.of(market)
+        spot = uow.markets.spot(market) or _first_spot(asks, rule.control)
+        book = Book.of(bids, asks, spot, now, reserved, reserve_nano=spot)
+        epoch_id, clearing = log_clearing(uow, now, market, book, rule.mechanism)
         by_id = {order.id: order for order in orders}
         _grant(uow, now, epoch_id, clearing.fills, by_id)
-        advanced = _move_on(uow, now, market, clearing, by_id)
+        waiting = give_notice(uow, now, market, [by_id[order_id] for order_id in clearing.unmatched])
+        advanced = _move_on(uow, now, market, clearing, {id_: by_id[id_] for id_ in by_id.keys() - waiting})
         uow.emit(Event(Topic.ORDERS_CLEARED, str(market)))
         uow.commit()
-    return Epoch(frozenset(fill.bid.order_id for fill in clearing.fills), advanced)
+    return Epoch(frozenset(fill.order_id for fill in clearing.fills), advanced)
 
 
-def _first_spot(asks: Sequence[Ask]) -> int:
+def _first_spot(asks: Sequence[Ask], control: Control) -> int:
     """The price of a market that the pricing agent has not seen yet."""
-    return next_spot(None, Supply(0, 0, min((ask.ask_nano for ask in asks), default=None)))
+    return next_spot(None, Supply(0, 0, min((ask.ask_nano for ask in asks), default=None)), control)
 
 
 def _grant(
@@ -92,16 +96,18 @@ def _grant(
         Grant(
             TradeId(new_id()),
             LeaseId(new_id()),
-            fill.bid.order_id,
-            fill.ask.offer_id,
-            fill.ask.node_id,
+            fill.order_id,
+            fill.offer_id,
+            fill.node_id,
             fill.slots,
-            fill.price_nano,
+            fill.pays_nano,
+            fill.earns_nano,
         )
         for fill in fills
     ]
     uow.leases.grant(epoch_id, grants, now)
     uow.nodes.take(_slots_by_node(grants))
+    uow.nodes.remember_models({(g.node_id, orders[g.order_id].model_id) for g in grants}, now)
     uow.orders.start({grant.order_id for grant in grants}, now)
     uow.sessions.add_windows(
         [
@@ -130,23 +136,36 @@ def _slots_by_node(grants: Iterable[Grant]) -> dict[NodeId, int]:
 
 
 def _move_on(uow: UnitOfWork, now: datetime, market: Market, clearing: Clearing, orders: dict[OrderId, Order]) -> int:
-    """Send orders that got nothing to their next market; after the last one start over, or end if out of time."""
+    """Send those of these orders that got nothing to their next market.
+
+    After the last one they start over, or end if they are out of time.
+    """
     moves = []
     advanced = 0
-    for order_id, why in clearing.unmatched.items():
-        order = orders[order_id]
+    for order_id, miss in clearing.unmatched.items():
+        if order_id not in orders:
+            continue
+        order, why = orders[order_id], CloseReason(miss.reason)
         place = order.markets.index(str(market)) + 1
         last = place == len(order.markets)
         following = Market.parse(order.markets[0 if last else place])
         over = last and order.deadline_at <= now
         advanced += not last
-        if over or following != market or order.reason != CloseReason(why):  # else nothing is new
-            moves.append((order_id, following, CloseReason(why), OrderState.CLOSING if over else OrderState.OPEN))
+        if over or following != market or order.reason != why:  # else nothing is new
+            state = OrderState.CLOSING if over else OrderState.OPEN
+            moves.append(Move(order_id, following, why, _hint(miss), state))
     uow.orders.move(moves)
-    if ended := [order_id for order_id, _, _, state in moves if state is OrderState.CLOSING]:
+    if ended := [move.order_id for move in moves if move.state is OrderState.CLOSING]:
         uow.work.cancel(ended)
         uow.emit(Event(Topic.WORK_COMMITTED))
     return advanced
+
+
+def _hint(miss: Miss) -> dict[str, object] | None:
+    """What would have matched an order, as its owner may see it."""
+    limit = {"limit": format_credits(miss.limit_nano)} if miss.limit_nano else {}
+    lacking = {"needs": [asdict(shortfall) for shortfall in miss.shortfalls]} if miss.shortfalls else {}
+    return {**limit, **lacking} or None
 
 
 def dispatch_more(uow: UnitOfWork, now: datetime) -> int:

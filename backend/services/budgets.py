@@ -9,7 +9,7 @@ from backend.domain.errors import Forbidden, Invalid, NotFound, unknown_choice
 from backend.domain.ids import AccountId, BudgetId
 from backend.domain.money import AMOUNT_NANO_MAX
 from backend.domain.periods import unknown_timezone
-from backend.domain.tiers import tier_named
+from backend.domain.tiers import parse_tier
 from backend.services.accounts import find_account
 from backend.services.log import record
 from backend.services.managing import check_manages
@@ -35,11 +35,12 @@ def set_budget(
     """Limit an account (None, for admins: every account by itself); what is set aside in its period counts at once.
 
     A budget for the same period, tier, member and mode gets the new limit, or, of another time zone, ends.
-    Raises NotFound, Forbidden or Invalid.
+    Raises NotFound, Forbidden or Invalid; a tier's monthly cap (`budget_of_tier`) is changed with the tier.
     """
     wanted = _read(account, wish)
     with uow:
         _check_may(uow, principal, account)
+        _check_no_tiers_cap(wanted)
         if wish.member is not None and (account is None or uow.organisations.role_of(account, wish.member) is None):
             raise NotFound("member", wish.member, accepted="a member of the organisation")
         if not uow.budgets.knows_timezone(wish.timezone):
@@ -91,7 +92,7 @@ def budgets_of(uow: UnitOfWork, now: datetime, account: AccountId) -> list[Budge
 
 
 def end_budget(uow: UnitOfWork, now: datetime, principal: Principal, budget_id: BudgetId) -> Budget:
-    """Let a budget limit nothing any more; returns it as it was. Raises NotFound or Forbidden."""
+    """Let a budget limit nothing any more; returns it as it was. Raises NotFound, Forbidden or Invalid."""
     with uow:
         budget = uow.budgets.lock(budget_id)
         if budget is None:
@@ -100,6 +101,7 @@ def end_budget(uow: UnitOfWork, now: datetime, principal: Principal, budget_id: 
             _check_may(uow, principal, budget.account_id)
         except NotFound:
             raise NotFound("budget", budget_id) from None
+        _check_no_tiers_cap(budget)
         ended = _with_use(uow, now, budget.account_id, budget)
         uow.budgets.end(budget_id, now)
         record(uow, now, principal, "budget.end", f"budget {budget_id}", limit_nano=budget.limit_nano)
@@ -119,7 +121,7 @@ def _read(account: AccountId | None, wish: BudgetWish) -> Budget:
         account,
         wish.member,
         BudgetPeriod(wish.period),
-        tier_named(wish.tier).name if wish.tier else None,
+        parse_tier(wish.tier) if wish.tier else None,
         wish.limit_nano,
         BudgetMode(wish.mode),
         wish.timezone,
@@ -132,6 +134,17 @@ def _check_may(uow: UnitOfWork, principal: Principal, account: AccountId | None)
         find_account(uow, account)
     elif principal.role is not Role.ADMIN:
         raise Forbidden("everybody's budgets are the operator's", field="account", accepted="your own account")
+
+
+def _check_no_tiers_cap(budget: Budget) -> None:
+    """The budget that is a tier's monthly cap is changed where the tier is, so that both always say the same."""
+    if (budget.account_id, budget.period, budget.mode) == (None, BudgetPeriod.MONTH, BudgetMode.HARD) and budget.tier:
+        raise Invalid(
+            f"this budget is the monthly cap of tier {budget.tier}",
+            code="budget_of_tier",
+            field="tier",
+            accepted=f"`swarmex tier set {budget.tier} --month-cap …`, or month_cap at /api/v1/tiers/{budget.tier}",
+        )
 
 
 def _with_use(uow: UnitOfWork, now: datetime, account: AccountId | None, budget: Budget) -> Budget:

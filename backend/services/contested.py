@@ -10,7 +10,7 @@ from backend.domain.errors import InsufficientFunds
 from backend.domain.ids import DisputeId, LedgerAccountId, OrderId
 from backend.domain.ledger import CREDITS_ID, Books, Post, Transfer, TransferKind
 from backend.services.corrections import attempt, new_transfer_id, pay_from_fund, uncharge
-from backend.storage.orders import Order
+from backend.storage.order_rows import Order
 from backend.storage.unit_of_work import UnitOfWork
 
 

@@ -15,7 +15,7 @@ from backend.services import log
 from backend.services.idempotency import once
 from backend.storage.contention import patient
 from backend.storage.ids import new_id
-from backend.storage.orders import Order
+from backend.storage.order_rows import Order
 from backend.storage.unit_of_work import UnitOfWork
 
 _BILLED = (TransferKind.CHARGE, TransferKind.FEE)

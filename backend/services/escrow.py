@@ -47,13 +47,17 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What a provider earned from a hold, in nano-credits and fee included; without a provider all of it is fee."""
+    """What a provider earned from a hold, in nano-credits and fee included; without a provider all of it is fee.
+
+    `kept_nano` of it is not the provider's: what an auction left between the buyer's price and the seller's.
+    """
 
     hold_id: HoldId
     provider: AccountId | None
     amount_nano: int
     fee_ppm: int = 0
     order_id: OrderId | None = None
+    kept_nano: int = 0
 
 
 def reserve(uow: UnitOfWork, now: datetime, needs: Sequence[Need]) -> list[SwarmexError | None]:
@@ -159,7 +163,8 @@ def capture(
 
 
 def _captures(charge: Charge, hold: Hold, accounts: LockedAccounts) -> list[Capture]:
-    fee = fee_nano(charge.amount_nano, charge.fee_ppm) if charge.provider else charge.amount_nano
+    earned = charge.amount_nano - charge.kept_nano
+    fee = charge.kept_nano + fee_nano(earned, charge.fee_ppm) if charge.provider else charge.amount_nano
     parts: list[tuple[TransferKind, LedgerAccountId, int]] = [(TransferKind.FEE, FEES_ID, fee)]
     if charge.provider:
         parts.insert(0, (TransferKind.CHARGE, accounts.earnings[charge.provider], charge.amount_nano - fee))

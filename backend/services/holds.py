@@ -12,7 +12,7 @@ from backend.domain.orders import SESSION, CloseReason, OrderState
 from backend.services.escrow import raise_held
 from backend.services.placement import need_of
 from backend.services.settlement import close
-from backend.storage.orders import Order
+from backend.storage.order_rows import Order
 from backend.storage.unit_of_work import UnitOfWork
 from backend.storage.work import Exposure
 

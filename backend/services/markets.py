@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from backend.domain.pricing import next_spot
 from backend.storage.unit_of_work import UnitOfWork
 
 
@@ -27,7 +26,7 @@ def list_prices(uow: UnitOfWork, now: datetime) -> list[MarketView]:
             MarketView(
                 s.market.resource_class,
                 s.market.region,
-                s.spot_nano or next_spot(None, s.supply),
+                s.quoted_nano,
                 s.supply.utilisation_ppm,
                 s.supply.slots - s.supply.busy_slots,
                 s.supply.slots,

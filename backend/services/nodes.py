@@ -40,17 +40,24 @@ def register_node(
     with uow:
         find_account(uow, account_id)
         node = Node(
-            node_id,
-            account_id,
-            spec.name,
-            spec.resource_class,
-            spec.region,
-            spec.slots,
-            0,
-            NodeState.ACTIVE,
-            queue,
+            id=node_id,
+            account_id=account_id,
+            name=spec.name,
+            resource_class=spec.resource_class,
+            region=spec.region,
+            slots=spec.slots,
+            busy_slots=0,
+            state=NodeState.ACTIVE,
+            queue=queue,
             alive=False,
             ask_nano_per_slot_s=None,
+            cores=spec.cores,
+            memory_mb=spec.memory_mb,
+            gpu_model=spec.gpu_model,
+            gpu_memory_mb=spec.gpu_memory_mb,
+            accelerators=spec.accelerators,
+            residency=spec.residency,
+            latency_ms=spec.latency_ms,
         )
         if not uow.nodes.add(node, now):
             raise Conflict(f"node {spec.name} exists", code="node_exists", field="name", accepted="a free name")

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import onnxruntime
 
 from backend.domain.errors import Invalid
-from backend.domain.tensors import DATATYPES, Signature, TensorSpec
+from backend.domain.tensors import DATATYPES, Array, Signature, TensorSpec
 from backend.domain.work import Profile
 
 PROFILE_ROWS = 32
@@ -43,10 +44,8 @@ def checksum_of(path: Path) -> str:
 
 def inspect(path: Path) -> tuple[Signature, Profile]:
     """Signature and measured time of a model file; raises Invalid(`invalid_model_file`)."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = _session(path)
         signature = Signature(_specs(session.get_inputs()), _specs(session.get_outputs()))
         return signature, _profile(session, signature)
     except Exception as error:  # onnxruntime raises plain exceptions of many kinds for a bad file
@@ -56,6 +55,22 @@ def inspect(path: Path) -> tuple[Signature, Profile]:
             field="file",
             accepted="an ONNX model whose inputs and outputs are tensors",
         ) from error
+
+
+def answers(path: Path, feeds: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
+    """What a model file answers to each of these inputs; raises Invalid(`invalid_model_file`)."""
+    try:
+        session = _session(path)
+        names = [output.name for output in session.get_outputs()]
+        return [dict(zip(names, session.run(names, dict(feed)), strict=True)) for feed in feeds]
+    except Exception as error:  # as above
+        raise Invalid(f"{path.name} cannot be run: {str(error)[:200]}", code="invalid_model_file") from error
+
+
+def _session(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _specs(nodes: list[Any]) -> tuple[TensorSpec, ...]:

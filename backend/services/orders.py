@@ -2,19 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from backend.domain.access import Principal, Role
+from backend.domain.advice import QUOTE_VALID_S, Alternative, explain
 from backend.domain.errors import Conflict, Invalid, NotFound, SwarmexError, TooLarge
 from backend.domain.idempotency import Idempotency
 from backend.domain.ids import AccountId, OrderId
 from backend.domain.orders import ORDERS_PER_BATCH_MAX, CloseReason, OrderState, WorkloadRequest
+from backend.services.advice import advise
 from backend.services.idempotency import once
 from backend.services.log import record
 from backend.services.placement import Plan, catalogue, place, plan
 from backend.services.settlement import close
 from backend.storage.contention import patient
-from backend.storage.orders import Order
+from backend.storage.order_rows import Order
 from backend.storage.unit_of_work import UnitOfWork
 
 LIST_MAX = 500
@@ -23,7 +25,10 @@ _CANCELLABLE = (OrderState.OPEN, OrderState.RUNNING)
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a workload would be placed at now; nano-credits, microseconds of slot time."""
+    """What a workload would be placed at now; nano-credits, microseconds of slot time.
+
+    Until `valid_until` no spot price outgrows the default limit. Alternatives come only with a quote that is asked for.
+    """
 
     workload: str
     model: str
@@ -37,6 +42,9 @@ class Quote:
     expected_nano: int
     worst_case_nano: int
     slots_free: int
+    valid_until: datetime | None = None  # these three are not in answers that were stored before there were any
+    explanation: str = ""
+    alternatives: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,9 @@ class PlacedWorkload:
 def quote(uow: UnitOfWork, now: datetime, request: WorkloadRequest) -> Quote:
     """What a workload would cost and where it would run; writes nothing, raises what is wrong with it."""
     with uow:
-        return _quote(plan(request, catalogue(uow, now, [request])))
+        known = catalogue(uow, now, [request])
+        ready = plan(request, known)
+        return _quote(ready, now, advise(uow, now, ready, known))
 
 
 @patient
@@ -85,7 +95,7 @@ def place_workload(
         [order] = place(uow, now, principal.spender, [ready])
         if isinstance(order, SwarmexError):
             raise order
-        return PlacedWorkload(_quote(ready), [order])
+        return PlacedWorkload(_quote(ready, now), [order])
 
     with uow:
         placed = once(uow, principal.account_id, idempotency, now, PlacedWorkload, do)
@@ -188,7 +198,7 @@ def owned_order(uow: UnitOfWork, order_id: OrderId, principal: Principal, *, for
     return order
 
 
-def _quote(ready: Plan) -> Quote:
+def _quote(ready: Plan, now: datetime, alternatives: tuple[Alternative, ...] = ()) -> Quote:
     return Quote(
         ready.request.workload,
         ready.model.ref.name,
@@ -202,6 +212,9 @@ def _quote(ready: Plan) -> Quote:
         ready.terms.expected_nano,
         ready.terms.worst_case_nano,
         sum(state.free_slots for state in ready.markets),
+        now + timedelta(seconds=QUOTE_VALID_S),
+        explain(ready.request, ready.terms, ready.markets),
+        alternatives,
     )
 
 

@@ -1,7 +1,7 @@
 """From what users ask to orders with a hold: quoting, and placing any number of orders in one transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import orjson
@@ -15,21 +15,22 @@ from backend.domain.orders import (
     MarketState,
     OrderState,
     Strategy,
-    Terms,
     WorkloadKind,
     WorkloadRequest,
     candidates,
     check_request,
-    terms,
 )
+from backend.domain.regions import Links, within_reach
 from backend.domain.tensors import parse_request, rows_of
-from backend.domain.tiers import Tier, TierName, tier_named
+from backend.domain.terms import Terms, terms
+from backend.domain.tiers import Tier, TierName, parse_tier
 from backend.domain.work import PAYLOAD_BYTES_MAX
 from backend.services.escrow import Need, reserve
 from backend.services.models import choose
+from backend.services.stock import NO_STOCK, Stock, stock_for, suitable_first
 from backend.storage.ids import new_id
 from backend.storage.models import Model
-from backend.storage.orders import Order
+from backend.storage.order_rows import Order
 from backend.storage.unit_of_work import UnitOfWork
 from backend.storage.work import NewItem
 
@@ -64,26 +65,43 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What plans are made against: models, markets and the tiers' fees as they are now."""
+    """What plans are made against: models, markets, the tiers and their fees as they are now."""
 
     models: dict[str, dict[int, Model]]
     markets: list[MarketState]
     fees_ppm: Mapping[TierName, int]
+    tiers: Mapping[TierName, Tier]
+    stock: Stock = NO_STOCK
+    links: Mapping[str, Links] = field(default_factory=dict)
 
 
 def catalogue(uow: UnitOfWork, now: datetime, requests: Sequence[WorkloadRequest]) -> Catalogue:
-    """Read what these requests need, in three statements however many they are."""
-    models = uow.models.versions({request.model for request in requests})
-    return Catalogue(models, uow.markets.states(now), uow.fees.current(now))
+    """Read what these requests need, in four statements however many they are.
+
+    One more if any has hard needs, and one if any may leave its region.
+    """
+    homes = {request.region for request in requests if request.failover and request.region}
+    return Catalogue(
+        uow.models.versions({request.model for request in requests}),
+        uow.markets.states(now),
+        uow.fees.current(now),
+        uow.tiers.current(now),
+        stock_for(uow, now, requests),
+        uow.regions.links_from(homes) if homes else {},
+    )
 
 
 def plan(request: WorkloadRequest, known: Catalogue) -> Plan:
     """Check a workload against what there is; raises what is wrong with it, and touches nothing."""
-    tier = tier_named(request.tier)
+    tier = known.tiers[parse_tier(request.tier)]
     strategy = check_request(request, tier)
     model = choose(known.models, request.model, request.model_version)
     payloads = [_payload(body, index, request, model) for index, body in enumerate(request.requests)]
-    markets = candidates(tier, strategy, request.region, known.markets)
+    markets = candidates(tier, strategy, request.region, known.markets, known.tiers.values(), failover=request.failover)
+    if request.failover and request.region:
+        markets, needs = within_reach(request.region, markets, strategy, request.needs, known.links[request.region])
+        request = replace(request, needs=needs)
+    markets = suitable_first(request.needs, markets, known.stock)
     if request.deadline_s == 0 and not any(m.free_slots for m in markets):
         raise Unavailable(
             "every slot is taken",
@@ -159,6 +177,9 @@ def _draft(plan: Plan, spender: Spender, now: datetime) -> Order:
         charged_nano=0,
         placed_at=now,
         deadline_at=now + timedelta(seconds=plan.request.deadline_s),
+        needs=plan.request.needs.wire(),
+        interruptible=plan.request.interruptible,
+        sla=plan.request.sla_required,
     )
 
 

@@ -1,16 +1,21 @@
-"""Pricing: each epoch moves every market's spot price with its utilisation."""
+"""Pricing: each epoch moves every market's spot price with its utilisation, and keeps what it did and why."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from backend.domain.pricing import EPOCH_S, next_spot
+from backend.domain.errors import Invalid
+from backend.domain.pricing import EPOCH_S, PRICE_POINTS_KEPT, PricePoint, next_move
 from backend.storage.markets import PricedSupply
+from backend.storage.price_points import Stretch
 from backend.storage.unit_of_work import UnitOfWork
 
 EPOCH = timedelta(seconds=EPOCH_S)
+FORGET_BATCH_MAX = 5_000
+HISTORY_MAX = 1_000
 
 
 def reprice(uow: UnitOfWork, now: datetime) -> int:
-    """Move the price of every market whose epoch is over, in three statements; returns how many that are.
+    """Move the price of every market whose epoch is over, in five statements; returns how many that are.
 
     A market's first price comes with its first ask. Several agents may call as often as they like.
     """
@@ -18,11 +23,38 @@ def reprice(uow: UnitOfWork, now: datetime) -> int:
         if not uow.markets.lock_pricing():
             return 0
         due = [supply for supply in uow.markets.supplies(now) if _due(supply, now)]
-        uow.markets.set_spots(
-            {s.market: (next_spot(s.spot_nano, s.supply), s.supply.utilisation_ppm) for s in due}, now
-        )
+        if not due:
+            return 0
+        waiting = uow.markets.waiting_slots()
+        points = [_move(priced, waiting.get(priced.market, 0), now) for priced in due]
+        uow.markets.set_spots({p.market: (p.spot_nano_per_slot_s, p.utilisation_ppm) for p in points}, now)
+        uow.price_points.add(points)
         uow.commit()
     return len(due)
+
+
+def price_history(uow: UnitOfWork, stretch: Stretch, limit: int = 100) -> list[PricePoint]:
+    """Spot prices as they were, newest first, with what moved them; raises Invalid."""
+    if not 1 <= limit <= HISTORY_MAX:
+        raise Invalid(f"limit {limit}", code="invalid_limit", field="limit", accepted=f"1 to {HISTORY_MAX}")
+    with uow:
+        return uow.price_points.newest(stretch, limit)
+
+
+def forget_prices(uow: UnitOfWork, now: datetime, limit: int = FORGET_BATCH_MAX) -> int:
+    """Delete up to `limit` points that are older than PRICE_POINTS_KEPT; returns how many were."""
+    with uow:
+        forgotten = uow.price_points.forget(now - PRICE_POINTS_KEPT, limit)
+        uow.commit()
+    return forgotten
+
+
+def _move(priced: PricedSupply, waiting_slots: int, now: datetime) -> PricePoint:
+    supply = replace(priced.supply, waiting_slots=waiting_slots)
+    move = next_move(priced.spot_nano, supply, priced.control)
+    return PricePoint(
+        priced.market, now, move.spot_nano, supply.utilisation_ppm, supply.slots, supply.busy_slots, move.cause
+    )
 
 
 def _due(priced: PricedSupply, now: datetime) -> bool:

@@ -8,7 +8,7 @@ from backend.domain.ids import OrderId
 from backend.domain.ledger import Transfer
 from backend.services.orders import owned_order
 from backend.storage.leases import Served
-from backend.storage.orders import Order
+from backend.storage.order_rows import Order
 from backend.storage.unit_of_work import UnitOfWork
 from backend.storage.work import Item
 

@@ -9,25 +9,18 @@ from backend.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from backend.domain.events import Event, Topic
 from backend.domain.ids import HoldId, LeaseId, OrderId, WindowId
 from backend.domain.leases import WINDOW_S, LeaseState, used_nano, window_nano
-from backend.domain.orders import (
-    LIMIT_OVER_SPOT,
-    SESSION,
-    CloseReason,
-    OrderState,
-    Strategy,
-    candidates,
-    limit_error,
-    nobody_sells,
-)
-from backend.domain.tiers import TierName, tier_named
+from backend.domain.orders import LIMIT_OVER_SPOT, SESSION, CloseReason, OrderState, Strategy, candidates
+from backend.domain.terms import limit_error, nobody_sells
+from backend.domain.tiers import TierName, parse_tier
 from backend.services.escrow import Need, capture, reserve, reserve_one
 from backend.services.models import choose
 from backend.services.placement import need_of
 from backend.services.settlement import charge_of, finish
+from backend.services.trust import served
 from backend.storage.contention import patient
 from backend.storage.ids import new_id
-from backend.storage.orders import Order
-from backend.storage.sessions import PAUSE_GRACE, Session, Window
+from backend.storage.order_rows import Order
+from backend.storage.sessions import PAUSE_GRACE, OpenWindow, Session, Window
 from backend.storage.unit_of_work import UnitOfWork
 
 OPEN_DEADLINE_S = 2
@@ -64,8 +57,8 @@ def open_session(
 
     Raises NotFound, Invalid (`tier_not_offered`, `limit_below_market`), Unavailable or InsufficientFunds.
     """
-    tier = tier_named(tier_name)
-    if tier.name is TierName.SMALL:
+    name = parse_tier(tier_name)
+    if name is TierName.SMALL:
         raise Invalid(
             "tier small has no session of its own",
             code="tier_not_offered",
@@ -74,7 +67,8 @@ def open_session(
         )
     with uow:
         ref = choose(uow.models.versions([model]), model, None).ref
-        markets = candidates(tier, Strategy.LATENCY, None, uow.markets.states(now))
+        tiers = uow.tiers.current(now)
+        markets = candidates(tiers[name], Strategy.LATENCY, None, uow.markets.states(now), tiers.values())
         if not any(market.free_slots for market in markets):
             raise Unavailable("every slot is taken", code="no_capacity", field="Swarmex-Tier", accepted="try again")
         limit = limit_nano_per_slot_s or LIMIT_OVER_SPOT * max(market.spot_nano for market in markets)
@@ -86,7 +80,7 @@ def open_session(
             member_id=principal.member_id,
             workload=SESSION,
             model_id=ref.model_id,
-            tier=tier.name,
+            tier=name,
             strategy=Strategy.LATENCY,
             resource_class=markets[0].market.resource_class,
             region=markets[0].market.region,
@@ -94,7 +88,7 @@ def open_session(
             slots=1,
             limit_nano_per_slot_s=limit,
             worst_case_nano=window_nano(limit, 1),
-            fee_ppm=uow.fees.current(now)[tier.name],
+            fee_ppm=uow.fees.current(now)[name],
             hold_id=HoldId(new_id()),
             state=OrderState.OPEN,
             reason=None,
@@ -187,9 +181,9 @@ def settle_windows(uow: UnitOfWork, now: datetime) -> int:
         over = [w for w in windows if w.is_over(now)]
         running = {w.order_id for w in windows if not w.is_over(now)}
         charges = [
-            charge_of(orders[w.order_id], w.hold_id, w.provider, amount)
+            charge_of(orders[w.order_id], w.hold_id, w.provider, paid, _used(w, w.earns_nano))
             for w in over
-            if (amount := used_nano(w.price_nano, w.slots, w.starts_at, w.ends_at, w.lease_ended_at))
+            if (paid := _used(w, w.price_nano))
         ]
         paused = uow.sessions.paused(orders)
         waiting = {order for order, paid_until in paused.items() if now < paid_until + PAUSE_GRACE}
@@ -202,9 +196,16 @@ def settle_windows(uow: UnitOfWork, now: datetime) -> int:
         unused = [orders[order].hold_id for order in never_leased]
         capture(uow, now, charges, [w.hold_id for w in over] + unused)
         uow.sessions.mark_settled([w.id for w in over])
+        kept = [w for w in over if _used(w, w.price_nano) and orders[w.order_id].reason is not CloseReason.NODE_LOST]
+        served(uow, now, kept, orders)
         finish(uow, now, list(orders.values()), charges, closing)
         uow.commit()
     return len(orders)
+
+
+def _used(window: OpenWindow, price_nano: int) -> int:
+    """What the time of a window until its end, or its lease's, comes to at a price."""
+    return used_nano(price_nano, window.slots, window.starts_at, window.ends_at, window.lease_ended_at)
 
 
 def _locked(uow: UnitOfWork, now: datetime, lease_id: LeaseId) -> Session:

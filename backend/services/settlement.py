@@ -12,7 +12,8 @@ from backend.domain.ids import AccountId, HoldId, OrderId
 from backend.domain.money import charge_nano
 from backend.domain.orders import CloseReason, final_state
 from backend.services.escrow import Charge, capture
-from backend.storage.orders import Order
+from backend.services.trust import served
+from backend.storage.order_rows import Order
 from backend.storage.unit_of_work import UnitOfWork
 from backend.storage.work import CommittedItem
 
@@ -42,23 +43,29 @@ def _settle(uow: UnitOfWork, now: datetime, orders: Sequence[Order]) -> None:
     closing = _closing(uow, by_id, items)
     capture(uow, now, charges, [by_id[order].hold_id for order in closing])
     uow.work.mark_settled([(item.id, charge_nano(item.price_nano, item.billed_us)) for item in items])
+    served(uow, now, items, by_id)
     finish(uow, now, orders, charges, closing)
 
 
 def charges_of(items: Iterable[CommittedItem], orders: dict[OrderId, Order]) -> list[Charge]:
     """One charge per order and provider: each item rounded up by itself, as its hold was."""
-    owed: dict[tuple[OrderId, AccountId], int] = {}
+    owed: dict[tuple[OrderId, AccountId], tuple[int, int]] = {}
     for item in items:
         key = (item.order_id, item.provider)
-        owed[key] = owed.get(key, 0) + charge_nano(item.price_nano, item.billed_us)
+        paid, earned = owed.get(key, (0, 0))
+        owed[key] = (
+            paid + charge_nano(item.price_nano, item.billed_us),
+            earned + charge_nano(item.earns_nano, item.billed_us),
+        )
     return [
-        charge_of(orders[order], orders[order].hold_id, provider, amount) for (order, provider), amount in owed.items()
+        charge_of(orders[order], orders[order].hold_id, provider, paid, earned)
+        for (order, provider), (paid, earned) in owed.items()
     ]
 
 
-def charge_of(order: Order, hold_id: HoldId, provider: AccountId, amount_nano: int) -> Charge:
-    """What an order owes a provider from one of its holds, at the fee that it was placed at."""
-    return Charge(hold_id, provider, amount_nano, order.fee_ppm, order.id)
+def charge_of(order: Order, hold_id: HoldId, provider: AccountId, paid_nano: int, earned_nano: int) -> Charge:
+    """What an order pays from one of its holds, and what of it a provider earns, at the fee that it was placed at."""
+    return Charge(hold_id, provider, paid_nano, order.fee_ppm, order.id, paid_nano - earned_nano)
 
 
 def _closing(

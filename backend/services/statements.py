@@ -11,7 +11,7 @@ from backend.domain.ids import AccountId, HoldId, LedgerAccountId, OrderId, Tran
 from backend.domain.ledger import CREDITS_ID, FEES_ID, OWNED_KINDS, WORLD_ID, AccountKind, Balance
 from backend.services.accounts import find_account
 from backend.storage.accounts import Account
-from backend.storage.orders import Order
+from backend.storage.order_rows import Order
 from backend.storage.statements import Entry, HeldFor
 from backend.storage.unit_of_work import UnitOfWork
 

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from backend.domain.events import Event, Topic
 from backend.domain.orders import SESSION, CloseReason
 from backend.services.holds import raise_again
+from backend.services.sla import count_lost
+from backend.services.trust import lapsed, lost_nodes
 from backend.storage.unit_of_work import UnitOfWork
 
 SWEEP_MAX = 1_000
@@ -18,7 +20,7 @@ AGENTS_KEPT = timedelta(days=1)
 class SweepReport:
     """What one sweep brought back or ended."""
 
-    lapsed_units: int
+    lapsed_items: int
     moved_orders: int
     ended_sessions: int
     overdue_orders: int
@@ -30,7 +32,8 @@ def sweep(uow: UnitOfWork, now: datetime) -> SweepReport:
     """Return claims that ran out, move work off dead nodes, end what is overdue, resend what nobody took."""
     with uow:
         moved, sessions = _leave_dead_nodes(uow, now)
-        lapsed = uow.work.lapse(now, SWEEP_MAX)
+        lapses = uow.work.lapse(now, SWEEP_MAX)
+        lapsed(uow, now, lapses)
         overdue = _close_overdue(uow, now)
         hopeless = _close_hopeless(uow)
         resent = uow.work.resend(now, SWEEP_MAX)
@@ -44,7 +47,7 @@ def sweep(uow: UnitOfWork, now: datetime) -> SweepReport:
         if overdue or hopeless or sessions:
             uow.emit(Event(Topic.WORK_COMMITTED))
         uow.commit()
-    return SweepReport(lapsed, moved, sessions, overdue, hopeless, len(resent))
+    return SweepReport(sum(lapse.items for lapse in lapses), moved, sessions, overdue, hopeless, len(resent))
 
 
 def _leave_dead_nodes(uow: UnitOfWork, now: datetime) -> tuple[int, int]:
@@ -55,11 +58,14 @@ def _leave_dead_nodes(uow: UnitOfWork, now: datetime) -> tuple[int, int]:
     nodes = {node for _, dead in found for node in dead}
     work = [order.id for order, _ in found if order.workload != SESSION]
     sessions = [order.id for order, _ in found if order.workload == SESSION]
+    lost = uow.sla.under_way(work, nodes)
     uow.work.take_back(work, nodes)
     freed = uow.leases.end([order.id for order, _ in found], now, nodes)
     raise_again(uow, now, uow.orders.reopen_without_lease(work, now + REOPEN_GRACE))
     uow.nodes.give_back(freed)
     uow.orders.begin_close([(order, CloseReason.NODE_LOST) for order in sessions])
+    count_lost(uow, now, lost)
+    lost_nodes(uow, now, found)
     uow.emit(Event(Topic.LEASES_ENDED))
     return len(work), len(sessions)
 

@@ -35,6 +35,7 @@ class Figure(StrEnum):
     BILLED = "document billed"
     PAID = "payout paid"
     DISPUTED = "dispute settled"
+    PROMISED = "sla settled"
     SUM = "sum of all balances"
 
 
@@ -206,6 +207,7 @@ _EXACT: dict[Figure, Callable[[bool], str]] = {
     Figure.BILLED: claims.billed,
     Figure.PAID: claims.payouts,
     Figure.DISPUTED: claims.disputes,
+    Figure.PROMISED: claims.promises,
 }
 
 

@@ -113,6 +113,48 @@ def disputes(only: bool) -> str:
     """
 
 
+def promises(only: bool) -> str:
+    """SLA windows of which something else was withheld, restored or credited than they say, and withheld accounts with
+    less than open windows and disputes have there.
+    """
+    of = f"IN {OWNERS}" if only else "IS NOT NULL"
+    return f"""
+        SELECT w.id, concat_ws(' ', owner.name, w.tier) AS name, said.nano AS recorded, said.moved AS computed
+        FROM sla_windows w JOIN accounts owner ON owner.id = w.provider_id
+        LEFT JOIN (
+            SELECT s.window_id, sum(s.withheld_nano) AS said, sum(t.amount_nano) AS moved
+            FROM sla_shares s LEFT JOIN transfers t
+                ON t.reference = concat('sla ', s.window_id, ' ', s.order_id) AND t.kind = 'withhold'
+            GROUP BY s.window_id
+        ) shared ON shared.window_id = w.id
+        LEFT JOIN transfers more ON more.reference = concat('sla ', w.id, ' more') AND more.kind = 'withhold'
+        LEFT JOIN transfers paid ON paid.reference = concat('sla ', w.id) AND paid.kind = 'sla_credit'
+        LEFT JOIN transfers back ON back.reference = concat('sla ', w.id, ' back') AND back.kind = 'restore'
+        CROSS JOIN LATERAL (VALUES
+            (coalesce(shared.said, 0), coalesce(shared.moved, 0)),
+            (w.withheld_nano, coalesce(shared.said, 0) + coalesce(more.amount_nano, 0)),
+            (w.credit_nano, coalesce(paid.amount_nano, 0)),
+            (CASE w.state WHEN 'open' THEN 0 ELSE w.withheld_nano - w.credit_nano END, coalesce(back.amount_nano, 0))
+        ) said (nano, moved)
+        WHERE said.nano <> said.moved AND w.provider_id {of}
+        UNION ALL
+        SELECT a.id, owner.name, a.posted_nano, claimed.nano
+        FROM ledger_accounts a JOIN accounts owner ON owner.id = a.owner_id JOIN (
+            SELECT account_id, sum(nano) AS nano FROM (
+                SELECT v.id AS account_id, w.withheld_nano AS nano
+                FROM sla_windows w JOIN ledger_accounts v ON v.owner_id = w.provider_id AND v.kind = 'withheld'
+                WHERE w.state = 'open'
+                UNION ALL
+                SELECT t.credit_id, t.amount_nano FROM disputes d JOIN transfers t ON t.order_id = d.order_id
+                    AND t.kind = 'withhold' AND starts_with(t.reference, concat('dispute ', d.id, ' '))
+                WHERE d.state = 'open'
+            ) claims GROUP BY account_id
+        ) claimed ON claimed.account_id = a.id
+        WHERE a.posted_nano < claimed.nano AND a.owner_id {of}
+        ORDER BY 1 LIMIT :most
+    """
+
+
 def usage(only: bool) -> str:
     """Metered usage that is charged and was paid otherwise, or that is not and was paid all the same."""
     return f"""

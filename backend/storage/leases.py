@@ -1,17 +1,17 @@
-"""What auctions decided: epochs, trades, and the leases that trades give."""
+"""What auctions decided: trades, and the leases that trades give."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, text
 
-from backend.domain.ids import EpochId, LeaseId, NodeId, OfferId, OrderId, TradeId
+from backend.domain.ids import AccountId, EpochId, LeaseId, NodeId, OfferId, OrderId, TradeId
 from backend.domain.pricing import Market
 from backend.domain.tiers import TierName
 from backend.storage.rows import insert_rows
-from backend.storage.tables import EpochRow, LeaseRow, TradeRow
+from backend.storage.tables import LeaseRow, TradeRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Grant:
     offer_id: OfferId
     node_id: NodeId
     slots: int
-    price_nano: int
+    pays_nano: int
+    earns_nano: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Served:
     """A lease as a receipt shows it: who ran how much of an order, at which price."""
 
     lease_id: LeaseId
+    node_id: NodeId
     node_name: str
     resource_class: str
     region: str
@@ -41,6 +43,19 @@ class Served:
     items: int
     billed_us: int
     charged_nano: int
+    leave_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an account holds of a market in a tier: slots, and of other resources what its orders stated."""
+
+    account_id: AccountId
+    tier: TierName
+    slots: int
+    cores: int
+    memory_mb: int
+    accelerators: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,35 +72,10 @@ class OpenLease:
 
 
 class LeaseRepository:
-    """Epochs, trades and leases."""
+    """Trades and leases."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-
-    def add_epoch(
-        self,
-        epoch_id: EpochId,
-        market: Market,
-        mechanism: str,
-        book_digest: bytes,
-        price_nano: int | None,
-        sides: tuple[int, int],
-        now: datetime,
-    ) -> None:
-        """Log a clearing; `sides` counts its orders and offers."""
-        self._connection.execute(
-            insert(EpochRow).values(
-                id=epoch_id,
-                resource_class=market.resource_class,
-                region=market.region,
-                mechanism=mechanism,
-                book_digest=book_digest,
-                price_nano_per_slot_s=price_nano,
-                orders=sides[0],
-                offers=sides[1],
-                cleared_at=now,
-            )
-        )
 
     def grant(self, epoch_id: EpochId, grants: Sequence[Grant], now: datetime) -> None:
         """Record trades and their leases."""
@@ -100,7 +90,8 @@ class LeaseRepository:
                     "offer_id": g.offer_id,
                     "node_id": g.node_id,
                     "slots": g.slots,
-                    "price_nano_per_slot_s": g.price_nano,
+                    "price_nano_per_slot_s": g.pays_nano,
+                    "earns_nano_per_slot_s": g.earns_nano,
                 }
                 for g in grants
             ],
@@ -115,7 +106,8 @@ class LeaseRepository:
                     "order_id": g.order_id,
                     "node_id": g.node_id,
                     "slots": g.slots,
-                    "price_nano_per_slot_s": g.price_nano,
+                    "price_nano_per_slot_s": g.pays_nano,
+                    "earns_nano_per_slot_s": g.earns_nano,
                     "state": "active",
                     "granted_at": now,
                 }
@@ -123,16 +115,34 @@ class LeaseRepository:
             ],
         )
 
+    def held(self, market: Market) -> list[Held]:
+        """What accounts hold of a market's nodes now, by tier."""
+        rows: Any = self._connection.execute(
+            text("""
+                SELECT o.account_id, o.tier, sum(l.slots)::int,
+                       sum(l.slots * coalesce((o.needs->>'cores')::bigint, 0))::bigint,
+                       sum(l.slots * coalesce((o.needs->>'memory_mb')::bigint, 0))::bigint,
+                       sum(l.slots * coalesce((o.needs->>'accelerators')::bigint, 0))::bigint
+                FROM nodes n JOIN leases l ON l.node_id = n.id AND l.state = 'active' JOIN orders o ON o.id = l.order_id
+                WHERE n.resource_class = :resource_class AND n.region = :region GROUP BY 1, 2 ORDER BY 1, 2
+            """),
+            {"resource_class": market.resource_class, "region": market.region},
+        )
+        return [Held(account, TierName(tier), *amounts) for account, tier, *amounts in rows]
+
     def open_leases(self, orders: Collection[OrderId]) -> list[OpenLease]:
-        """Active leases of these orders with their load, oldest first."""
+        """Active leases of these orders with their load, oldest first; those that have to leave take no more."""
         rows = self._connection.execute(
             text("""
-                SELECT l.id, l.order_id, n.queue, o.tier, l.slots, count(i.id) AS items,
-                       coalesce(sum(i.us_max), 0)::bigint AS us_max
+                WITH load AS MATERIALIZED (
+                    SELECT lease_id, count(*) AS items, sum(us_max)::bigint AS us_max FROM work_items
+                    WHERE order_id = ANY(:orders) AND state IN ('queued', 'running') GROUP BY lease_id
+                )
+                SELECT l.id, l.order_id, n.queue, o.tier, l.slots, coalesce(load.items, 0) AS items,
+                       coalesce(load.us_max, 0) AS us_max
                 FROM leases l JOIN orders o ON o.id = l.order_id JOIN nodes n ON n.id = l.node_id
-                LEFT JOIN work_items i
-                    ON i.order_id = l.order_id AND i.lease_id = l.id AND i.state IN ('queued', 'running')
-                WHERE l.order_id = ANY(:orders) AND l.state = 'active' GROUP BY l.id, n.id, o.id ORDER BY l.id
+                LEFT JOIN load ON load.lease_id = l.id
+                WHERE l.order_id = ANY(:orders) AND l.state = 'active' AND l.leave_at IS NULL ORDER BY l.id
             """),
             {"orders": list(orders)},
         )
@@ -161,9 +171,9 @@ class LeaseRepository:
         """Per order, the leases that it had and what ran on them."""
         rows: Any = self._connection.execute(
             text("""
-                SELECT l.order_id, l.id, n.name, n.resource_class, n.region, l.slots, l.price_nano_per_slot_s, l.state,
-                       count(i.id) AS items, coalesce(sum(i.billed_us), 0)::bigint AS billed_us,
-                       coalesce(sum(i.charged_nano), 0)::bigint AS charged_nano
+                SELECT l.order_id, l.id, n.id, n.name, n.resource_class, n.region, l.slots, l.price_nano_per_slot_s,
+                       l.state, count(i.id) AS items, coalesce(sum(i.billed_us), 0)::bigint AS billed_us,
+                       coalesce(sum(i.charged_nano), 0)::bigint AS charged_nano, l.leave_at
                 FROM leases l JOIN nodes n ON n.id = l.node_id
                 LEFT JOIN work_items i ON i.order_id = l.order_id AND i.lease_id = l.id AND i.state = 'settled'
                 WHERE l.order_id = ANY(:orders)

@@ -1,6 +1,6 @@
 """Nodes, their offers, and the slots that are left on them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,11 +9,15 @@ from sqlalchemy import Connection, Row, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from backend.domain.auctions import Ask
-from backend.domain.ids import AccountId, NodeId, OfferId
+from backend.domain.ids import AccountId, ModelId, NodeId, OfferId
+from backend.domain.machines import TRUST_NEW_PPM, Machine
 from backend.domain.nodes import NodeState, OfferState
 from backend.domain.pricing import Market
 from backend.domain.work import AGENT_LOST_S
-from backend.storage.tables import NodeRow, OfferRow
+from backend.storage.rows import insert_rows
+from backend.storage.tables import NodeModelRow, NodeRow, OfferRow
+
+MODEL_CACHED = timedelta(minutes=10)  # for so long after a lease a node is likely to have the model's file still
 
 # A node is alive while some agent that serves its queue is up and has beaten lately; `n` is the node.
 ALIVE = "EXISTS (SELECT 1 FROM agents a WHERE a.queue = n.queue AND a.state = 'up' AND a.beat_at > :alive_since)"
@@ -39,11 +43,22 @@ class Node:
     queue: str
     alive: bool
     ask_nano_per_slot_s: int | None
+    cores: int = 1
+    memory_mb: int = 1_024
+    gpu_model: str | None = None
+    gpu_memory_mb: int = 0
+    accelerators: int = 0
+    residency: str | None = None
+    latency_ms: int = 0
+    trust_ppm: int = TRUST_NEW_PPM
 
 
+# In the order of Machine's fields, after its id, slots and busy slots.
+HARDWARE = "n.cores, n.memory_mb, n.gpu_model, n.gpu_memory_mb, n.accelerators, n.residency, n.latency_ms, n.trust_ppm"
+_HARDWARE_FIELDS = tuple(column.removeprefix("n.") for column in HARDWARE.split(", "))
 _NODES = f"""
     SELECT n.id, n.account_id, n.name, n.resource_class, n.region, n.slots, n.busy_slots, n.state, n.queue,
-           {ALIVE} AS alive, o.ask_nano_per_slot_s
+           {ALIVE} AS alive, o.ask_nano_per_slot_s, {HARDWARE}
     FROM nodes n LEFT JOIN offers o ON o.node_id = n.id AND o.state = 'open'
 """
 
@@ -68,6 +83,7 @@ class NodeRepository:
                 state=node.state,
                 queue=node.queue,
                 created_at=now,
+                **{name: getattr(node, name) for name in _HARDWARE_FIELDS},
             )
             .on_conflict_do_nothing(index_elements=[NodeRow.account_id, NodeRow.name])
             .returning(NodeRow.id)
@@ -87,9 +103,32 @@ class NodeRepository:
         )
         return [_node(row) for row in rows]
 
+    def on_sale(self, now: datetime) -> dict[Market, list[Machine]]:
+        """Every living node with an open offer, by market, as if it were idle: what could be bought there at all."""
+        rows = self._connection.execute(
+            text(
+                f"SELECT n.resource_class, n.region, n.id, n.slots, 0 AS busy_slots, {HARDWARE} FROM nodes n"
+                f" JOIN offers o ON o.node_id = n.id AND o.state = 'open' WHERE n.state = 'active' AND {ALIVE}"
+            ),
+            {"alive_since": alive_since(now)},
+        )
+        found: dict[Market, list[Machine]] = {}
+        for resource_class, region, *stated in map(list, rows):
+            found.setdefault(Market(resource_class, region), []).append(Machine(*stated))
+        return found
+
     def set_state(self, node_id: NodeId, state: NodeState) -> None:
         """Let a node drain, come back or leave."""
         self._connection.execute(update(NodeRow).where(NodeRow.id == node_id).values(state=state))
+
+    def remember_models(self, used: Collection[tuple[NodeId, ModelId]], now: datetime) -> None:
+        """Note which models nodes will have lately fetched."""
+        insert_rows(
+            self._connection,
+            NodeModelRow,
+            [{"node_id": node, "model_id": model, "used_at": now} for node, model in sorted(used)],
+            "ON CONFLICT (node_id, model_id) DO UPDATE SET used_at = excluded.used_at",
+        )
 
     def take(self, slots: Mapping[NodeId, int]) -> None:
         """Mark slots of nodes busy, whose rows the caller has locked."""
@@ -155,7 +194,8 @@ class OfferRepository:
         """Offers of a market's living nodes with free slots; the nodes stay locked until the transaction ends."""
         rows = self._connection.execute(
             text(
-                f"SELECT o.id, o.node_id, o.version, n.slots - n.busy_slots AS free, o.ask_nano_per_slot_s"
+                f"SELECT o.id, o.version, o.ask_nano_per_slot_s, o.node_id, n.slots, n.busy_slots, {HARDWARE},"
+                f" ARRAY(SELECT m.model_id FROM node_models m WHERE m.node_id = n.id AND m.used_at > :cached_since)"
                 f" FROM offers o JOIN nodes n ON n.id = o.node_id WHERE o.state = 'open' AND n.state = 'active'"
                 f" AND n.resource_class = :resource_class AND n.region = :region AND n.busy_slots < n.slots"
                 f" AND {ALIVE} ORDER BY n.id FOR UPDATE OF n"
@@ -164,9 +204,17 @@ class OfferRepository:
                 "resource_class": market.resource_class,
                 "region": market.region,
                 "alive_since": alive_since(now),
+                "cached_since": now - MODEL_CACHED,
             },
         )
-        return [Ask(row.id, row.node_id, row.version, row.free, row.ask_nano_per_slot_s) for row in rows]
+        return [_ask(row) for row in rows]
+
+
+def _ask(row: Row[Any]) -> Ask:
+    offer_id, version, ask_nano, *stated = list(row)
+    stated[-1] = frozenset(stated[-1])
+    machine = Machine(*stated)
+    return Ask(offer_id, machine.node_id, version, machine.slots - machine.busy_slots, ask_nano, machine)
 
 
 def _node(row: Row[Any]) -> Node:
@@ -182,4 +230,5 @@ def _node(row: Row[Any]) -> Node:
         row.queue,
         row.alive,
         row.ask_nano_per_slot_s,
+        **{name: getattr(row, name) for name in _HARDWARE_FIELDS},
     )

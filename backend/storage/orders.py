@@ -5,69 +5,31 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
-from backend.domain.access import Spender
-from backend.domain.auctions import Bid
-from backend.domain.ids import AccountId, HoldId, ModelId, NodeId, OrderId
+from backend.domain.ids import AccountId, NodeId, OrderId
 from backend.domain.orders import CloseReason, OrderState
 from backend.domain.pricing import Market
-from backend.domain.tiers import TierName, tier_named
 from backend.storage.nodes import ALIVE, alive_since
+from backend.storage.order_rows import COLUMNS, Order, order_of
 from backend.storage.rows import insert_rows, update_rows, values_of
 from backend.storage.tables import OrderRow
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """An order's row; amounts in nano-credits."""
+class Move:
+    """An order that got nothing: the market to try next, why, what would have matched, and whether that is the end."""
 
-    id: OrderId
-    account_id: AccountId
-    member_id: AccountId | None
-    workload: str
-    model_id: ModelId
-    tier: TierName
-    strategy: str
-    resource_class: str
-    region: str
-    markets: list[str]
-    slots: int
-    limit_nano_per_slot_s: int
-    worst_case_nano: int
-    fee_ppm: int
-    hold_id: HoldId
+    order_id: OrderId
+    market: Market
+    reason: CloseReason
+    hint: dict[str, Any] | None
     state: OrderState
-    reason: CloseReason | None
-    charged_nano: int
-    placed_at: datetime
-    deadline_at: datetime
-    started_at: datetime | None = None
-    closed_at: datetime | None = None
 
-    @property
-    def spender(self) -> Spender:
-        """Who pays for it."""
-        return Spender(self.account_id, self.member_id)
-
-    @property
-    def market(self) -> Market:
-        """The market that the order is in now."""
-        return Market(self.resource_class, self.region)
-
-    def bid(self) -> Bid:
-        """The order as an auction sees it."""
-        return Bid(self.id, self.slots, self.limit_nano_per_slot_s, tier_named(self.tier).rank, self.placed_at)
-
-
-_COLUMNS = ", ".join(f"o.{name}" for name in Order.__dataclass_fields__)
-
-_FIELDS = list(Order.__dataclass_fields__)
-_WIDTH, _TIER, _STATE, _REASON = len(_FIELDS), *map(_FIELDS.index, ("tier", "state", "reason"))
 
 # Orders that settlement has something to do with: items ran, or the end was decided. Sessions settle by window.
 _UNSETTLED = f"""
-    SELECT {_COLUMNS} FROM orders o
+    SELECT {COLUMNS} FROM orders o
     WHERE o.workload <> 'session' AND o.state IN ('open', 'running', 'closing') AND o.id IN (
         SELECT order_id FROM work_items WHERE state = 'committed'
         UNION SELECT id FROM orders WHERE state = 'closing' AND workload <> 'session'
@@ -88,7 +50,7 @@ class OrderRepository:
     def find(self, order_id: OrderId, *, for_update: bool = False) -> Order | None:
         """The order of that id."""
         lock = "FOR UPDATE" if for_update else ""
-        rows = self._select(f"SELECT {_COLUMNS} FROM orders o WHERE o.id = :id {lock}", {"id": order_id})
+        rows = self._select(f"SELECT {COLUMNS} FROM orders o WHERE o.id = :id {lock}", {"id": order_id})
         return rows[0] if rows else None
 
     def newest(
@@ -96,7 +58,7 @@ class OrderRepository:
     ) -> list[Order]:
         """The newest orders of an account (None: of everybody), older than `before`; session orders too."""
         return self._select(
-            f"SELECT {_COLUMNS} FROM orders o WHERE (CAST(:account AS uuid) IS NULL OR o.account_id = :account)"
+            f"SELECT {COLUMNS} FROM orders o WHERE (CAST(:account AS uuid) IS NULL OR o.account_id = :account)"
             f" AND (CAST(:state AS text) IS NULL OR o.state = :state)"
             f" AND (CAST(:before AS uuid) IS NULL OR o.id < :before)"
             f" ORDER BY o.id DESC LIMIT :limit",
@@ -120,15 +82,29 @@ class OrderRepository:
         )
 
     def lock_open(self, market: Market, now: datetime, limit: int) -> list[Order]:
-        """Open orders of a market, oldest first, locked until the transaction ends.
+        """Open orders of a market in order of their ids, locked until the transaction ends.
 
-        An order past its deadline has had its chances, or has this one; nobody waits for a session that is.
+        Of more than `limit`, three in four are those with the highest limits and the rest the oldest, so that neither
+        the cheap block the dear nor the dear the old. An order past its deadline has had its chances, or has this one;
+        nobody waits for a session that is.
         """
+        waiting = (
+            "SELECT id FROM orders WHERE state = 'open' AND resource_class = :resource_class AND region = :region"
+            " AND (workload <> 'session' OR deadline_at > :now)"
+        )
         return self._select(
-            f"SELECT {_COLUMNS} FROM orders o WHERE o.state = 'open' AND o.resource_class = :resource_class"
-            f" AND o.region = :region AND (o.workload <> 'session' OR o.deadline_at > :now)"
-            f" ORDER BY o.id LIMIT :limit FOR UPDATE SKIP LOCKED",
-            {"resource_class": market.resource_class, "region": market.region, "now": now, "limit": limit},
+            f"WITH oldest AS ({waiting} ORDER BY id LIMIT :oldest), dearest AS ("
+            f" {waiting} AND id NOT IN (SELECT id FROM oldest) ORDER BY limit_nano_per_slot_s DESC, id LIMIT :dearest)"
+            f" SELECT {COLUMNS} FROM orders o WHERE o.state = 'open'"
+            f" AND o.id IN (SELECT id FROM oldest UNION ALL SELECT id FROM dearest)"
+            f" ORDER BY o.id FOR UPDATE SKIP LOCKED",
+            {
+                "resource_class": market.resource_class,
+                "region": market.region,
+                "now": now,
+                "dearest": limit - limit // 4,
+                "oldest": limit // 4,
+            },
         )
 
     def lock_unsettled(self, limit: int) -> list[Order]:
@@ -138,7 +114,7 @@ class OrderRepository:
     def lock_overdue(self, now: datetime, limit: int) -> list[Order]:
         """Open orders past their deadline."""
         return self._select(
-            f"SELECT {_COLUMNS} FROM orders o WHERE o.state = 'open' AND o.deadline_at <= :now"
+            f"SELECT {COLUMNS} FROM orders o WHERE o.state = 'open' AND o.deadline_at <= :now"
             f" ORDER BY o.id LIMIT :limit FOR UPDATE SKIP LOCKED",
             {"now": now, "limit": limit},
         )
@@ -146,7 +122,7 @@ class OrderRepository:
     def lock_hopeless(self, limit: int) -> list[Order]:
         """Orders whose items are all settled, cancelled or dead, with at least one dead."""
         return self._select(
-            f"SELECT {_COLUMNS} FROM orders o WHERE o.state IN ('open', 'running') AND o.id IN"
+            f"SELECT {COLUMNS} FROM orders o WHERE o.state IN ('open', 'running') AND o.id IN"
             f" (SELECT order_id FROM work_items WHERE state = 'dead') AND NOT EXISTS"
             f" (SELECT 1 FROM work_items w WHERE w.order_id = o.id AND w.state IN"
             f" ('waiting', 'queued', 'running', 'committed')) ORDER BY o.id LIMIT :limit FOR UPDATE OF o SKIP LOCKED",
@@ -157,19 +133,19 @@ class OrderRepository:
         """Running orders with active leases on nodes that are not alive, and those nodes."""
         rows = self._connection.execute(
             text(
-                f"SELECT {_COLUMNS}, d.nodes FROM orders o JOIN LATERAL ("
+                f"SELECT {COLUMNS}, d.nodes FROM orders o JOIN LATERAL ("
                 f" SELECT array_agg(l.node_id) AS nodes FROM leases l JOIN nodes n ON n.id = l.node_id"
                 f" WHERE l.order_id = o.id AND l.state = 'active' AND NOT {ALIVE}) d ON d.nodes IS NOT NULL"
                 f" WHERE o.state = 'running' ORDER BY o.id LIMIT :limit FOR UPDATE OF o SKIP LOCKED"
             ),
             {"alive_since": alive_since(now), "limit": limit},
         )
-        return [(_order(row), row.nodes) for row in rows]
+        return [(order_of(row), row.nodes) for row in rows]
 
     def lock(self, ids: Collection[OrderId]) -> list[Order]:
         """Those of the orders that nobody else has locked."""
         return self._select(
-            f"SELECT {_COLUMNS} FROM orders o WHERE o.id = ANY(:ids) ORDER BY o.id FOR UPDATE SKIP LOCKED",
+            f"SELECT {COLUMNS} FROM orders o WHERE o.id = ANY(:ids) ORDER BY o.id FOR UPDATE SKIP LOCKED",
             {"ids": list(ids)},
         )
 
@@ -183,20 +159,21 @@ class OrderRepository:
             {"ids": list(ids), "now": now},
         )
 
-    def move(self, moves: Sequence[tuple[OrderId, Market, CloseReason, OrderState]]) -> None:
-        """Orders that got nothing: the market to try next, the reason so far, and whether that was the end."""
+    def move(self, moves: Sequence["Move"]) -> None:
+        """Send orders that got nothing where they go next."""
         update_rows(
             self._connection,
             OrderRow,
             [
                 {
-                    "id": order_id,
-                    "resource_class": market.resource_class,
-                    "region": market.region,
-                    "reason": str(reason),
-                    "state": str(state),
+                    "id": move.order_id,
+                    "resource_class": move.market.resource_class,
+                    "region": move.market.region,
+                    "reason": str(move.reason),
+                    "hint": move.hint,
+                    "state": str(move.state),
                 }
-                for order_id, market, reason, state in moves
+                for move in moves
             ],
         )
 
@@ -206,7 +183,7 @@ class OrderRepository:
             f"UPDATE orders o SET state = 'open', deadline_at = greatest(o.deadline_at, :deadline_at)"
             f" WHERE o.id = ANY(:ids)"
             f" AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.order_id = o.id AND l.state = 'active')"
-            f" RETURNING {_COLUMNS}",
+            f" RETURNING {COLUMNS}",
             {"ids": list(ids), "deadline_at": deadline_at},
         )
 
@@ -221,7 +198,7 @@ class OrderRepository:
     def lock_outlived(self, now: datetime, limit: int) -> list[Order]:
         """Running orders whose hold's time is over, locked; open ones end before, by their deadline."""
         return self._select(
-            f"SELECT {_COLUMNS} FROM orders o JOIN holds h ON h.id = o.hold_id WHERE h.state = 'pending'"
+            f"SELECT {COLUMNS} FROM orders o JOIN holds h ON h.id = o.hold_id WHERE h.state = 'pending'"
             f" AND h.expires_at <= :now AND o.state = 'running'"
             f" ORDER BY o.id LIMIT :limit FOR UPDATE OF o SKIP LOCKED",
             {"now": now, "limit": limit},
@@ -260,12 +237,4 @@ class OrderRepository:
         )
 
     def _select(self, statement: str, binds: dict[str, Any]) -> list[Order]:
-        return [_order(row) for row in self._connection.execute(text(statement), binds)]
-
-
-def _order(row: Row[Any]) -> Order:
-    values = list(row)[:_WIDTH]
-    values[_TIER] = TierName(values[_TIER])
-    values[_STATE] = OrderState(values[_STATE])
-    values[_REASON] = values[_REASON] and CloseReason(values[_REASON])
-    return Order(*values)
+        return [order_of(row) for row in self._connection.execute(text(statement), binds)]

@@ -43,8 +43,10 @@ class OpenWindow:
     ends_at: datetime
     slots: int
     price_nano: int
+    earns_nano: int
     lease_ended_at: datetime | None
     provider: AccountId
+    node_id: NodeId
 
     def is_over(self, now: datetime) -> bool:
         """Whether nothing more will be used of it."""
@@ -144,7 +146,8 @@ class SessionRepository:
         rows: Any = self._connection.execute(
             text("""
                 SELECT w.id, w.lease_id, l.order_id, w.hold_id, w.starts_at, w.ends_at, l.slots,
-                       l.price_nano_per_slot_s, l.ended_at, n.account_id
+                       l.price_nano_per_slot_s, l.earns_nano_per_slot_s, l.ended_at, n.account_id,
+                       n.id
                 FROM windows w JOIN leases l ON l.id = w.lease_id JOIN nodes n ON n.id = l.node_id
                 WHERE l.order_id = ANY(:orders) AND w.state = 'open' ORDER BY w.lease_id, w.seq
             """),

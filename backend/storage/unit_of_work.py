@@ -21,16 +21,20 @@ from backend.storage.budgets import BudgetRepository
 from backend.storage.changes import ChangeRepository
 from backend.storage.checkpoints import CheckpointRepository
 from backend.storage.contention import busy, is_contention
+from backend.storage.depth import DepthRepository
 from backend.storage.disputes import DisputeRepository
 from backend.storage.documents import DocumentRepository
 from backend.storage.earnings import EarningsRepository
+from backend.storage.epochs import EpochRepository
 from backend.storage.fees import FeeRepository
 from backend.storage.figures import FigureRepository
 from backend.storage.fingerprints import FingerprintRepository
 from backend.storage.idempotency import IdempotencyRepository
+from backend.storage.interruptions import InterruptionRepository
 from backend.storage.leases import LeaseRepository
 from backend.storage.ledger import LedgerRepository
 from backend.storage.log import LogRepository
+from backend.storage.market_rules import MarketRuleRepository
 from backend.storage.markets import MarketRepository
 from backend.storage.metering import MeteringRepository
 from backend.storage.models import ModelRepository
@@ -39,10 +43,15 @@ from backend.storage.orders import OrderRepository
 from backend.storage.organisations import OrganisationRepository
 from backend.storage.outbox import OutboxRepository
 from backend.storage.payouts import PayoutRepository
+from backend.storage.price_points import PricePointRepository
+from backend.storage.regions import RegionRepository
 from backend.storage.replacements import ReplacementRepository
 from backend.storage.rows import driver_of
 from backend.storage.sessions import SessionRepository
+from backend.storage.sla import SlaRepository
 from backend.storage.statements import StatementRepository
+from backend.storage.tiers import TierRepository
+from backend.storage.trust import TrustRepository
 from backend.storage.work import WorkRepository
 
 Publish = Callable[[Sequence[Event]], None]
@@ -77,18 +86,22 @@ class UnitOfWork:
     budgets = Repository(BudgetRepository)
     changes = Repository(ChangeRepository)
     checkpoints = Repository(CheckpointRepository)
+    depth = Repository(DepthRepository)
     disputes = Repository(DisputeRepository)
     documents = Repository(DocumentRepository)
     earnings = Repository(EarningsRepository)
+    epochs = Repository(EpochRepository)
     fees = Repository(FeeRepository)
     figures = Repository(FigureRepository)
     fingerprints = Repository(FingerprintRepository)
     fleet = Repository(FleetRepository)
     idempotency = Repository(IdempotencyRepository)
+    interruptions = Repository(InterruptionRepository)
     keys = Repository(KeyRepository)
     leases = Repository(LeaseRepository)
     ledger = Repository(LedgerRepository)
     log = Repository(LogRepository)
+    market_rules = Repository(MarketRuleRepository)
     markets = Repository(MarketRepository)
     metering = Repository(MeteringRepository)
     models = Repository(ModelRepository)
@@ -98,9 +111,14 @@ class UnitOfWork:
     organisations = Repository(OrganisationRepository)
     outbox = Repository(OutboxRepository)
     payouts = Repository(PayoutRepository)
+    price_points = Repository(PricePointRepository)
+    regions = Repository(RegionRepository)
     replacements = Repository(ReplacementRepository)
     sessions = Repository(SessionRepository)
+    sla = Repository(SlaRepository)
     statements = Repository(StatementRepository)
+    tiers = Repository(TierRepository)
+    trust = Repository(TrustRepository)
     work = Repository(WorkRepository)
 
     def __init__(self, engine: Engine, publish: Publish) -> None:

@@ -35,7 +35,18 @@ class CommittedItem:
     order_id: OrderId
     billed_us: int
     price_nano: int
+    earns_nano: int
     provider: AccountId
+    node_id: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Lapsed:
+    """Items of one account whose claims ran out on a node at once."""
+
+    node_id: NodeId
+    account_id: AccountId
+    items: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +149,8 @@ class WorkRepository:
         """Items of these orders that ran and are not charged yet, locked until the transaction ends."""
         rows: Any = self._connection.execute(
             text("""
-                SELECT i.id, i.order_id, i.billed_us, l.price_nano_per_slot_s, n.account_id
+                SELECT i.id, i.order_id, i.billed_us, l.price_nano_per_slot_s, l.earns_nano_per_slot_s,
+                       n.account_id, l.node_id
                 FROM work_items i JOIN leases l ON l.id = i.lease_id JOIN nodes n ON n.id = l.node_id
                 WHERE i.order_id = ANY(:orders) AND i.state = 'committed' ORDER BY i.id LIMIT :limit FOR UPDATE OF i
             """),
@@ -218,9 +230,9 @@ class WorkRepository:
             {"orders": list(orders), "nodes": list(nodes)},
         )
 
-    def lapse(self, now: datetime, limit: int) -> int:
+    def lapse(self, now: datetime, limit: int) -> list[Lapsed]:
         """Return items whose claim ran out to their unit (dead after too many attempts) and have the unit resent."""
-        return self._connection.execute(
+        rows: Any = self._connection.execute(
             text("""
                 WITH lapsed AS (
                     SELECT id FROM work_items WHERE state = 'running' AND claimed_until < :now
@@ -228,12 +240,17 @@ class WorkRepository:
                 ), returned AS (
                     UPDATE work_items i SET state = CASE WHEN i.attempt >= :attempts THEN 'dead' ELSE 'queued' END,
                            error = CASE WHEN i.attempt >= :attempts THEN coalesce(i.error, 'claim ran out') END
-                    FROM lapsed WHERE i.id = lapsed.id RETURNING i.unit_id
+                    FROM lapsed WHERE i.id = lapsed.id RETURNING i.unit_id, i.lease_id, i.order_id
+                ), resent AS (
+                    UPDATE units SET resend_at = :now WHERE id IN (SELECT unit_id FROM returned)
                 )
-                UPDATE units SET resend_at = :now WHERE id IN (SELECT unit_id FROM returned)
+                SELECT l.node_id, o.account_id, count(*) FROM returned r
+                JOIN leases l ON l.id = r.lease_id JOIN orders o ON o.id = r.order_id
+                GROUP BY l.node_id, o.account_id ORDER BY l.node_id, o.account_id
             """),
             {"now": now, "limit": limit, "attempts": ATTEMPTS_MAX},
-        ).rowcount
+        )
+        return [Lapsed(*row) for row in rows]
 
     def resend(self, now: datetime, limit: int) -> list[Dispatch]:
         """Units with items that nobody took in time; each waits twice as long for its next turn."""

@@ -5,11 +5,12 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from backend.api.dependencies import Market, Now
-from backend.api.security import Provider, account_of
+from backend.api.security import Anyone, Provider, account_of
 from backend.api.wire.nodes import NewNode, Node
+from backend.api.wire.trust import Trust
 from backend.domain.access import Role
 from backend.domain.ids import NodeId
-from backend.services import nodes
+from backend.services import nodes, trust
 
 router = APIRouter(prefix="/api/v1/nodes", tags=["nodes"])
 
@@ -32,3 +33,9 @@ def list_nodes(caller: Provider, market: Market, now: Now) -> list[Node]:
 def drain_node(node_id: UUID, caller: Provider, market: Market, now: Now) -> Node:
     """Let a machine finish its leases and take no new ones."""
     return Node.of(nodes.drain_node(market.uow(), now, NodeId(node_id), caller))
+
+
+@router.get("/{node_id}/trust")
+def show_trust(node_id: UUID, caller: Anyone, market: Market, now: Now) -> Trust:
+    """How far a machine is trusted; why, to its owner and admins only, who see its buyers as numbers."""
+    return Trust.of(trust.show_trust(market.uow(), now, NodeId(node_id), caller))

@@ -23,11 +23,31 @@ class NewNode(Wire):
     region: Text = Field(examples=["eu-1"])
     slots: Number = Field(examples=[4])
     pool: Text | None = None
+    cores: Number = Field(default=1, description="Processor cores.", examples=[16])
+    memory_mb: Number = Field(default=1_024, description="MiB of memory.", examples=[65_536])
+    gpu_model: Text | None = Field(default=None, description="Needs accelerators as well.", examples=["a100"])
+    gpu_memory_mb: Number = Field(default=0, description="MiB of memory of each accelerator.", examples=[81_920])
+    accelerators: Number = Field(default=0, examples=[2])
+    residency: Text | None = Field(default=None, description="Jurisdiction that data stays in.", examples=["de"])
+    latency_ms: Number = Field(default=0, description="Milliseconds to the users of its region.", examples=[5])
     account: Id | None = Field(default=None, description="For admins: whose node it is.")
 
     def spec(self) -> NodeSpec:
         """The node as the market knows it."""
-        return NodeSpec(self.name, self.resource_class, self.region, self.slots, self.pool)
+        return NodeSpec(
+            name=self.name,
+            resource_class=self.resource_class,
+            region=self.region,
+            slots=self.slots,
+            pool=self.pool,
+            cores=self.cores,
+            memory_mb=self.memory_mb,
+            gpu_model=self.gpu_model,
+            gpu_memory_mb=self.gpu_memory_mb,
+            accelerators=self.accelerators,
+            residency=self.residency,
+            latency_ms=self.latency_ms,
+        )
 
 
 class Node(Answer):
@@ -44,6 +64,14 @@ class Node(Answer):
     queue: str
     alive: bool
     ask: Amount | None
+    cores: int
+    memory_mb: int
+    gpu_model: str | None
+    gpu_memory_mb: int
+    accelerators: int
+    residency: str | None
+    latency_ms: int
+    trust_ppm: int = Field(description="What matching counts on, in parts per million.")
 
     @classmethod
     def of(cls, node: StoredNode) -> Self:
@@ -60,6 +88,14 @@ class Node(Answer):
             queue=node.queue,
             alive=node.alive,
             ask=None if node.ask_nano_per_slot_s is None else format_credits(node.ask_nano_per_slot_s),
+            cores=node.cores,
+            memory_mb=node.memory_mb,
+            gpu_model=node.gpu_model,
+            gpu_memory_mb=node.gpu_memory_mb,
+            accelerators=node.accelerators,
+            residency=node.residency,
+            latency_ms=node.latency_ms,
+            trust_ppm=node.trust_ppm,
         )
 
 

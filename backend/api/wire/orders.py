@@ -11,11 +11,13 @@ from backend.api.validation import problem
 from backend.api.wire.base import Amount, Answer, Wire
 from backend.api.wire.errors import Problem
 from backend.api.wire.workloads import Workload
+from backend.domain.advice import Alternative as AnotherWay
+from backend.domain.advice import Change
 from backend.domain.errors import SwarmexError
 from backend.domain.money import format_credits
 from backend.domain.orders import ORDERS_PER_BATCH_MAX, WorkloadRequest
 from backend.services import orders as service
-from backend.storage.orders import Order as StoredOrder
+from backend.storage.order_rows import Order as StoredOrder
 from backend.storage.work import Item as StoredItem
 
 
@@ -27,6 +29,29 @@ class Batch(Wire):
     def requests(self) -> list[WorkloadRequest | SwarmexError]:
         """The workloads, read one by one: what cannot be read is an error in its place."""
         return [_read(raw) for raw in self.orders]
+
+
+class Alternative(Answer):
+    """A cheaper way: the market or time to change to, what it should cost there, and what that saves."""
+
+    change: str = Field(json_schema_extra={"enum": [change.value for change in Change]})
+    market: str = Field(examples=["fog/eu-2"])
+    at: datetime | None = Field(description="When; null for now. What later prices were is a habit, no promise.")
+    spot_price: Amount
+    expected_cost: Amount
+    saving: Amount
+
+    @classmethod
+    def of(cls, other: AnotherWay) -> Self:
+        """The wire form of an alternative."""
+        return cls(
+            change=other.change,
+            market=other.market,
+            at=other.at,
+            spot_price=format_credits(other.spot_nano_per_slot_s),
+            expected_cost=format_credits(other.expected_nano),
+            saving=format_credits(other.saving_nano),
+        )
 
 
 class Quote(Answer):
@@ -44,6 +69,9 @@ class Quote(Answer):
     expected_cost: Amount
     worst_case: Amount = Field(description="What would be held, and can never be exceeded.")
     slots_free: int
+    valid_until: datetime | None = Field(description="Until then no spot price outgrows the default limit.")
+    explanation: str = Field(description="How limit and worst case come about.")
+    alternatives: list[Alternative] = Field(description="Cheaper ways, the cheapest first; empty once it is placed.")
 
     @classmethod
     def of(cls, quote: service.Quote) -> Self:
@@ -61,11 +89,14 @@ class Quote(Answer):
             expected_cost=format_credits(quote.expected_nano),
             worst_case=format_credits(quote.worst_case_nano),
             slots_free=quote.slots_free,
+            valid_until=quote.valid_until,
+            explanation=quote.explanation,
+            alternatives=[Alternative.of(other) for other in quote.alternatives],
         )
 
 
 class Order(Answer):
-    """An order; `reason` says why it ended otherwise than by being served in full."""
+    """An order; `reason` says why it waits, or why it ended otherwise than by being served in full."""
 
     id: UUID
     account: UUID
@@ -85,6 +116,15 @@ class Order(Answer):
     deadline_at: datetime
     started_at: datetime | None
     closed_at: datetime | None
+    needs: dict[str, Any] = Field(
+        description="What each node that serves it must have; empty for nothing.", examples=[{"gpu_memory_mb": 16_384}]
+    )
+    interruptible: bool = Field(description="Whether it may lose its slots to other orders.")
+    sla_required: bool
+    would_match: dict[str, Any] | None = Field(
+        description="What would have matched it in its last auction: the limit to bid, or the needs that were not met.",
+        examples=[{"needs": [{"need": "gpu_memory_mb", "wanted": "81920", "best": "24576"}]}],
+    )
 
     @classmethod
     def of(cls, order: StoredOrder) -> Self:
@@ -108,6 +148,10 @@ class Order(Answer):
             deadline_at=order.deadline_at,
             started_at=order.started_at,
             closed_at=order.closed_at,
+            needs=order.needs,
+            interruptible=order.interruptible,
+            sla_required=order.sla,
+            would_match=order.hint,
         )
 
 
@@ -188,6 +232,8 @@ def _read(raw: object) -> WorkloadRequest | SwarmexError:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         return problem({**first, "loc": ("body", *first["loc"])})
+    except SwarmexError as error:
+        return error
 
 
 def _outcome(index: int, result: StoredOrder | service.Refusal) -> Outcome:

@@ -1,5 +1,6 @@
 """Receipts on the wire: computed from the ledger's transfers."""
 
+from datetime import datetime
 from typing import Self
 from uuid import UUID
 
@@ -17,6 +18,7 @@ class Part(Answer):
 
     lease: UUID
     node: str
+    node_id: UUID
     resource_class: str
     region: str
     slots: int
@@ -25,6 +27,7 @@ class Part(Answer):
     items: int
     billed_seconds: float
     charged: Amount
+    leave_at: datetime | None = Field(description="When it gives its slots to an order that goes before it, if told.")
 
     @classmethod
     def of(cls, served: Served) -> Self:
@@ -32,6 +35,7 @@ class Part(Answer):
         return cls(
             lease=served.lease_id,
             node=served.node_name,
+            node_id=served.node_id,
             resource_class=served.resource_class,
             region=served.region,
             slots=served.slots,
@@ -40,6 +44,7 @@ class Part(Answer):
             items=served.items,
             billed_seconds=served.billed_us / 1_000_000,
             charged=format_credits(served.charged_nano),
+            leave_at=served.leave_at,
         )
 
 

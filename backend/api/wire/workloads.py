@@ -7,6 +7,8 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from backend.api.wire.base import Credits, Number, TensorRequest, Tensors, Text, Wire
+from backend.api.wire.needs import Needs
+from backend.domain.machines import NO_NEEDS
 from backend.domain.orders import (
     DEADLINE_S_DEFAULT,
     ITEMS_PER_ORDER_MAX,
@@ -48,6 +50,13 @@ class Workload(Wire):
     deadline_s: Number = DEADLINE_S_DEFAULT
     participants: Number | None = None
     sla_required: bool = False
+    needs: Needs | None = Field(default=None, description="What each node that serves it must have.")
+    interruptible: bool = Field(
+        default=False, description="It may lose its slots to other orders, with notice; its work then waits again."
+    )
+    failover: bool = Field(
+        default=False, description="Other regions may serve it when the named one cannot; without a region any may."
+    )
 
     @model_validator(mode="after")
     def _one_form_of_input(self) -> Self:
@@ -56,7 +65,7 @@ class Workload(Wire):
         return self
 
     def request(self) -> WorkloadRequest:
-        """The workload as the market knows it."""
+        """The workload as the market knows it; raises Invalid for needs that no node could meet."""
         return WorkloadRequest(
             workload=self.workload,
             model=self.model,
@@ -71,4 +80,7 @@ class Workload(Wire):
             deadline_s=self.deadline_s,
             participants=self.participants,
             sla_required=self.sla_required,
+            needs=self.needs.needs() if self.needs else NO_NEEDS,
+            interruptible=self.interruptible,
+            failover=self.failover,
         )

@@ -22,7 +22,8 @@ def shown(report: Report) -> RenderableType:
     books = (
         f"ledger audit: {'OK' if audited.ok else 'DIFFERENCES'} ({audited.transfers} transfers, {audited.holds} holds)"
     )
-    return Group("", _work(report.lines), "", _money(report), "", accuracy, books)
+    auctions = f"auctions replayed: {report.proven} of {len(report.replays)} clearings give the same trades again"
+    return Group("", _work(report.lines), "", _money(report), "", accuracy, books, auctions)
 
 
 def _work(lines: list[Line]) -> RenderableType:
@@ -127,6 +128,7 @@ def document(report: Report) -> dict[str, Any]:
         ],
         "fees": format_credits(report.fees_nano),
         "audit": {"ok": report.audit.ok, "transfers": report.audit.transfers, "holds": report.audit.holds},
+        "replayed": {"clearings": len(report.replays), "equal": report.proven},
         "seconds": round(report.seconds, 3),
         "problems": report.problems,
     }

@@ -1,6 +1,6 @@
 """What a run has to show, read from receipts and results as the buyers see them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from backend.domain.tiers import TierName
 if TYPE_CHECKING:
     from backend.services.accounts import AccountView
     from backend.services.audit import AuditReport
+    from backend.services.epochs import Replay
 
 REAL_TIME = "real-time"
 ACCURACY_MIN = 0.95
@@ -48,6 +49,7 @@ class Report:
     billed: Mapping[str, int]
     fees_nano: int
     audit: "AuditReport"
+    replays: "Sequence[Replay]"
     seconds: float
 
     @property
@@ -58,6 +60,11 @@ class Report:
     def paid_nano(self, name: str) -> int:
         """What has left an account's wallet."""
         return self.before[name].wallet_nano - self.after[name].wallet_nano
+
+    @property
+    def proven(self) -> int:
+        """How many of the replayed clearings give exactly what was decided."""
+        return sum(replay.verdict == "equal" for replay in self.replays)
 
     @property
     def problems(self) -> list[str]:
@@ -76,6 +83,8 @@ class Report:
         ]
         if not self.audit.ok:
             found.append(f"the ledger has {len(self.audit.differences)} differences: `swarmex ledger audit` shows them")
+        if self.proven < len(self.replays):
+            found.append("not every auction can be proven: `swarmex market replay --last 100` shows them")
         return found
 
 

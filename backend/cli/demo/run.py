@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from backend.cli.connection import operator
 from backend.cli.demo import digits as model
 from backend.cli.demo import report, sample, workload
 from backend.cli.demo.client import Client
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 FOLDER = "demo"  # in the data folder
 SAMPLE_REQUEST = Path(FOLDER) / "digit.json"
+REPLAYED = 1_000  # clearings at most, more than a run makes
 ANY_PORT = {"SWARMEX_API_PORT": "0"}  # it must not stand in anybody's way
 
 
@@ -47,6 +49,7 @@ def _on(market: "Swarmex", deployment: Deployment, steps: Steps) -> report.Repor
     from backend import bootstrap
     from backend.services import fleet
     from backend.services.audit import audit_ledger
+    from backend.services.epochs import replay_last
 
     began = time.monotonic()
     name = f"demo-{bootstrap.new_id()}"
@@ -73,8 +76,11 @@ def _on(market: "Swarmex", deployment: Deployment, steps: Steps) -> report.Repor
     with steps.step("auditing the ledger") as step:
         after, audit = sample.look(market), audit_ledger(market.uow())
         step.done(f"{audit.transfers} transfers, {len(audit.differences)} differences")
+    with steps.step("replaying the auctions") as step:
+        replays = replay_last(market.uow(), operator(), REPLAYED)
+        step.done(f"{len(replays)} clearings computed again")
     took_s = time.monotonic() - began
-    return report.Report(lines, len(digits.labels), made.before, after, billed, fees_nano, audit, took_s)
+    return report.Report(lines, len(digits.labels), made.before, after, billed, fees_nano, audit, replays, took_s)
 
 
 def _model(market: "Swarmex", folder: Path) -> model.Digits:

@@ -1,67 +1,156 @@
 """Uniform k-double auction: every trade of an epoch at one price between the marginal ask and the marginal bid.
 
 Balanced and efficient under truthful bids, not truthful (Wilson 1985). Orders of several slots may be filled in part.
+Orders that need more of a node than slots are assigned for maximum surplus, and tiers go first for the slots that are
+reserved for them when there are too few; these pay the same price, clipped to what both sides agreed to.
 """
 
-from backend.domain.auctions.book import Ask, Bid, Book, Clearing, Fill, Unmatched
-from backend.domain.money import PPM
+import numpy as np
+
+from backend.domain.auctions.assigning import assign, serve_dedicated, suiting
+from backend.domain.auctions.book import Book, Ints
+from backend.domain.auctions.clearing import Clearing, Trades
+from backend.domain.auctions.crossing import Crossing, by_ask, by_limit, cross, line
+from backend.domain.auctions.reasons import misses
+from backend.domain.money import AMOUNT_NANO_MAX, PPM
 
 K_PPM = 500_000  # the price splits the marginal gap in half
+REFILLS_MAX = 16  # times that a tier's line moves up because those at its front found nothing that suits
 
 
 def clear_uniform(book: Book, _seed: int = 0, k_ppm: int = K_PPM) -> Clearing:
     """Trade the largest volume at which the marginal bid still covers the marginal ask.
 
-    Price = ask + k (bid − ask) at the margin, rounded down. With fewer than two bids or asks there is no price to
-    discover: trades happen at the spot price, where limit ≥ spot ≥ ask. It needs no lottery, hence no seed.
+    Price = ask + k (bid − ask) at the margin, rounded down, within the book's reserve and cap. With fewer than two bids
+    or asks there is no price to discover: trades happen at the spot price, where limit ≥ spot ≥ ask. It needs no
+    lottery, hence no seed.
     """
-    bids = sorted(book.bids, key=lambda b: (-b.limit_nano, b.rank, b.placed_at, b.order_id))
-    asks = sorted((a for a in book.asks if a.slots > 0), key=lambda a: (a.ask_nano, a.offer_id))
-    thin = len(bids) < 2 or len(asks) < 2
-    if thin:
-        tradable_bids = [b for b in bids if b.limit_nano >= book.spot_nano]
-        tradable_asks = [a for a in asks if a.ask_nano <= book.spot_nano]
-        pairs = _cross(tradable_bids, tradable_asks)
-        price = book.spot_nano
+    everybody = np.arange(len(book.bids))
+    return clear_rows(book, everybody, book.asks.slots.copy(), k_ppm)
+
+
+def clear_rows(book: Book, rows: Ints, free: Ints, k_ppm: int = K_PPM) -> Clearing:
+    """The same for some of the bids and what is `free` of each ask."""
+    bids, asks = book.bids, book.asks
+    sellers = (free > 0).nonzero()[0]
+    thin = len(rows) < 2 or len(sellers) < 2
+    least, most = (book.spot_nano, book.spot_nano) if thin else (book.reserve_nano, book.cap_nano)
+    buyers = rows[bids.limit_nano[rows] >= max(least, book.reserve_nano)]
+    found = sellers[asks.ask_nano[sellers] <= min(most, book.cap_nano)]
+    buyers, found = by_limit(bids, buyers), by_ask(asks.ask_nano, found)
+    crossing = cross(bids.limit_nano[buyers], bids.slots[buyers], asks.ask_nano[found], free[found])
+    price = _price(book, crossing, buyers, found, thin, k_ppm)
+    if price is None:
+        trades = Trades()
+    elif _alike(book, buyers, found, free):
+        trades = _at_one_price(crossing, buyers, found, price)
     else:
-        pairs = _cross(bids, asks)
-        price = 0
-        if pairs:
-            bid, ask, _ = pairs[-1]
-            price = ask.ask_nano + k_ppm * (bid.limit_nano - ask.ask_nano) // PPM
-    matched = {bid.order_id for bid, _, _ in pairs}
-    needed = max(asks[0].ask_nano, book.spot_nano if thin else 0) if asks else None
-    return Clearing(
-        price_nano=price if pairs else None,
-        fills=tuple(Fill(bid, ask, slots, price) for bid, ask, slots in pairs),
-        unmatched={b.order_id: _reason(b, needed, bool(pairs)) for b in bids if b.order_id not in matched},
-    )
+        trades = _in_sections(book, buyers, found, free, price)
+    traded_at = price if len(trades) else None
+    return Clearing(book, traded_at, trades, lambda: misses(book, rows, free, trades, traded_at, thin))
 
 
-def _cross(bids: list[Bid], asks: list[Ask]) -> list[tuple[Bid, Ask, int]]:
-    """Walk both sorted sides slot by slot until the next bid is below the next ask."""
-    pairs: list[tuple[Bid, Ask, int]] = []
-    b = a = 0
-    bid_left = bids[0].slots if bids else 0
-    ask_left = asks[0].slots if asks else 0
-    while b < len(bids) and a < len(asks) and bids[b].limit_nano >= asks[a].ask_nano:
-        slots = min(bid_left, ask_left)
-        pairs.append((bids[b], asks[a], slots))
-        bid_left -= slots
-        ask_left -= slots
-        if bid_left == 0:
-            b += 1
-            bid_left = bids[b].slots if b < len(bids) else 0
-        if ask_left == 0:
-            a += 1
-            ask_left = asks[a].slots if a < len(asks) else 0
-    return pairs
+def _price(book: Book, crossing: Crossing, buyers: Ints, sellers: Ints, thin: bool, k_ppm: int) -> int | None:
+    if not crossing:
+        return None
+    if thin:
+        return min(max(book.spot_nano, book.reserve_nano), book.cap_nano)
+    limit = int(book.bids.limit_nano[buyers[crossing.bid[-1]]])
+    ask = int(book.asks.ask_nano[sellers[crossing.ask[-1]]])
+    return min(max(ask + k_ppm * (limit - ask) // PPM, book.reserve_nano), book.cap_nano)
 
 
-def _reason(bid: Bid, needed_nano: int | None, traded: bool) -> Unmatched:
-    """The reason nearest to success; `needed_nano` is what a limit had to reach, None without any ask."""
-    if needed_nano is None:
-        return Unmatched.NO_CAPACITY
-    if bid.limit_nano < needed_nano:
-        return Unmatched.LIMIT_BELOW_MARKET
-    return Unmatched.OUTBID if traded else Unmatched.NO_CAPACITY
+def _alike(book: Book, buyers: Ints, sellers: Ints, free: Ints) -> bool:
+    """Whether any slot is as good as another to all, and no tier's reserved slots are in danger."""
+    bids = book.bids
+    if any(kind.needs.hard for kind in bids.kinds) and np.isin(bids.kind[buyers], _hard_kinds(book)).any():
+        return False
+    return not book.reserved or not _contested(book, buyers, bids.slots, sellers, free)
+
+
+def _contested(book: Book, buyers: Ints, wanted: Ints, sellers: Ints, free: Ints) -> bool:
+    """Whether somebody who could pay for a slot must go without, however slots are handed out.
+
+    Who bids little can go only to cheap asks, who bids more to those too: all are served unless those up to some limit
+    want more slots than are asked up to it. Whoever bids below every ask does not count.
+    """
+    limits = book.bids.limit_nano[buyers]
+    payable = limits >= book.asks.ask_nano[sellers].min(initial=AMOUNT_NANO_MAX)
+    order = np.argsort(limits[payable])
+    asks = by_ask(book.asks.ask_nano, sellers)
+    until_ask = np.concatenate(([0], np.cumsum(free[asks])))
+    within = np.searchsorted(book.asks.ask_nano[asks], limits[payable][order], side="right")
+    return bool((np.cumsum(wanted[buyers][payable][order]) > until_ask[within]).any())
+
+
+def _hard_kinds(book: Book) -> list[int]:
+    return [number for number, kind in enumerate(book.bids.kinds) if kind.needs.hard]
+
+
+def _at_one_price(crossing: Crossing, buyers: Ints, sellers: Ints, price: int) -> Trades:
+    prices = np.full(len(crossing.bid), price, np.int64)
+    return Trades(buyers[crossing.bid], sellers[crossing.ask], crossing.slots, prices, prices)
+
+
+def _in_sections(book: Book, buyers: Ints, sellers: Ints, free: Ints, price: int) -> Trades:
+    """Whole nodes first, then what is reserved tier by tier, then everybody by price."""
+    left = np.zeros_like(free)
+    left[sellers] = free[sellers]
+    wanted = np.zeros(len(book.bids), np.int64)
+    wanted[buyers] = book.bids.slots[buyers]
+    parts = [serve_dedicated(book, line(book.bids, np.sort(buyers)), wanted, left)]
+    contested = bool(book.reserved) and _contested(book, buyers, wanted, sellers, left)
+    for tier, slots in book.reserved.items() if contested else ():
+        _serve_reserved(book, buyers[book.bids.tier[buyers] == tier], slots, wanted, left, parts)
+    parts.append(_first(book, wanted, left, parts))
+    return _priced(book, Trades.joined(parts), price)
+
+
+def _serve_reserved(book: Book, buyers: Ints, slots: int, wanted: Ints, left: Ints, parts: list[Trades]) -> None:
+    """Match a tier's first in line with the slots that are reserved for it; takes from both arrays, adds to the parts.
+
+    Who finds no slot that suits lends their place to the next in line.
+    """
+    for _ in range(REFILLS_MAX):
+        waiting = line(book.bids, np.sort(buyers[_servable(book, buyers, left)]))
+        before = np.cumsum(wanted[waiting]) - wanted[waiting]
+        allowed = np.zeros_like(wanted)
+        allowed[waiting] = np.clip(slots - before, 0, wanted[waiting])
+        if not allowed.any():
+            return
+        parts.append(_first(book, allowed, left, parts))
+        served = np.zeros_like(wanted)
+        np.add.at(served, parts[-1].bid, parts[-1].slots)
+        wanted -= served
+        np.subtract.at(left, parts[-1].ask, parts[-1].slots)
+        slots -= int(served.sum())
+        buyers = buyers[(served == allowed)[buyers]]
+
+
+def _servable(book: Book, rows: Ints, left: Ints) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    """Which of the bids could pay for a slot that suits them, of what is left."""
+    asks = book.asks
+    cheapest = [asks.ask_nano[suits].min(initial=AMOUNT_NANO_MAX + 1) for suits in suiting(book, left > 0)]
+    return book.bids.limit_nano[rows] >= np.array(cheapest, np.int64)[book.bids.kind[rows]]
+
+
+def _first(book: Book, wanted: Ints, left: Ints, before: list[Trades]) -> Trades:
+    """Match what is wanted with what is left: by price where slots are alike, else for maximum surplus."""
+    rows, sellers = (wanted > 0).nonzero()[0], (left > 0).nonzero()[0]
+    if np.isin(book.bids.kind[rows], _hard_kinds(book)).any():
+        return assign(book, rows, wanted, left, Trades.joined(before))
+    buyers, found = by_limit(book.bids, rows), by_ask(book.asks.ask_nano, sellers)
+    limits, asks = book.bids.limit_nano[buyers], book.asks.ask_nano[found]
+    crossing = cross(limits, wanted[buyers], asks, left[found])
+    return Trades(buyers[crossing.bid], found[crossing.ask], crossing.slots, crossing.slots, crossing.slots)
+
+
+def _priced(book: Book, trades: Trades, price: int) -> Trades:
+    """The price of a pair is the market's, clipped to [ask, limit]; pieces of the same pair are one trade."""
+    width = len(book.asks)
+    pairs, where = np.unique(trades.bid * width + trades.ask, return_inverse=True)
+    slots = np.zeros(len(pairs), np.int64)
+    np.add.at(slots, where, trades.slots)
+    bid, ask = np.divmod(pairs, width)
+    prices = np.clip(price, book.asks.ask_nano[ask], book.bids.limit_nano[bid]).astype(np.int64)
+    return Trades(bid, ask, slots, prices, prices)

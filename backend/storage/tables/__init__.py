@@ -12,7 +12,19 @@ from backend.storage.tables.billing import (
 )
 from backend.storage.tables.budgets import AlertRow, BaselineRow, BudgetRow, BudgetUseRow
 from backend.storage.tables.fleet import AgentRow, FleetRow
-from backend.storage.tables.market import EpochRow, MarketRow, NodeRow, OfferRow, OrderRow, TradeRow
+from backend.storage.tables.market import (
+    EpochRow,
+    MarketRow,
+    MarketRuleRow,
+    NodeModelRow,
+    NodeRow,
+    OfferRow,
+    OrderRow,
+    PricePointRow,
+    RegionLinkRow,
+    TierRow,
+    TradeRow,
+)
 from backend.storage.tables.metering import MeterPriceRow, MeterRow, UsageRow
 from backend.storage.tables.money import (
     AuditedBalanceRow,
@@ -22,6 +34,7 @@ from backend.storage.tables.money import (
     LedgerAccountRow,
     TransferRow,
 )
+from backend.storage.tables.quality import SlaShareRow, SlaWindowRow, TrustEventRow
 from backend.storage.tables.work import ItemRow, LeaseRow, ModelRow, OutboxRow, UnitRow, WindowRow
 
 __all__ = [
@@ -51,17 +64,25 @@ __all__ = [
     "LedgerAccountRow",
     "LogRow",
     "MarketRow",
+    "MarketRuleRow",
     "MemberRow",
     "MeterPriceRow",
     "MeterRow",
     "ModelRow",
+    "NodeModelRow",
     "NodeRow",
     "OfferRow",
     "OrderRow",
     "OutboxRow",
     "PayoutRow",
+    "PricePointRow",
+    "RegionLinkRow",
+    "SlaShareRow",
+    "SlaWindowRow",
+    "TierRow",
     "TradeRow",
     "TransferRow",
+    "TrustEventRow",
     "UnitRow",
     "UsageRow",
     "WindowRow",

@@ -7,6 +7,8 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, tex
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from backend.domain.auctions import MECHANISMS
+from backend.domain.machines import TRUST_NEW_PPM
 from backend.domain.nodes import NodeState, OfferState
 from backend.domain.orders import SESSION, OrderState, Strategy, WorkloadKind
 from backend.domain.tiers import ResourceClass, TierName
@@ -23,6 +25,11 @@ class NodeRow(Base):
         UniqueConstraint("account_id", "name"),
         CheckConstraint("slots > 0", name="has_slots"),
         CheckConstraint("busy_slots BETWEEN 0 AND slots", name="no_slot_sold_twice"),
+        CheckConstraint(
+            "cores > 0 AND memory_mb > 0 AND gpu_memory_mb >= 0 AND accelerators >= 0 AND latency_ms >= 0",
+            name="has_hardware",
+        ),
+        CheckConstraint("trust_ppm BETWEEN 0 AND 1000000", name="trust_is_a_share"),
         Index(None, "resource_class", "region"),
         Index(None, "queue"),
     )
@@ -36,7 +43,25 @@ class NodeRow(Base):
     busy_slots: Mapped[int] = mapped_column(server_default=text("0"))
     state: Mapped[str]
     queue: Mapped[str]
+    cores: Mapped[int] = mapped_column(server_default=text("1"))
+    memory_mb: Mapped[int] = mapped_column(server_default=text("1024"))
+    gpu_model: Mapped[str | None]
+    gpu_memory_mb: Mapped[int] = mapped_column(server_default=text("0"))
+    accelerators: Mapped[int] = mapped_column(server_default=text("0"))
+    residency: Mapped[str | None]  # the jurisdiction that its data stays in
+    latency_ms: Mapped[int] = mapped_column(server_default=text("0"))  # to its region's users, as its provider states
+    trust_ppm: Mapped[int] = mapped_column(server_default=text(str(TRUST_NEW_PPM)))  # what matching may count on
     created_at: Mapped[datetime]
+
+
+class NodeModelRow(Base):
+    """A model that a node has lately been leased for, so that its file is there."""
+
+    __tablename__ = "node_models"
+
+    node_id: Mapped[UUID] = mapped_column(ForeignKey("nodes.id"), primary_key=True)
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("models.id"), primary_key=True)
+    used_at: Mapped[datetime]
 
 
 class OfferRow(Base):
@@ -74,6 +99,80 @@ class MarketRow(Base):
     priced_at: Mapped[datetime]
 
 
+class MarketRuleRow(Base):
+    """What an admin decided for a market: its auction, and the bounds of its spot price; else the defaults hold."""
+
+    __tablename__ = "market_rules"
+    __table_args__ = (
+        one_of("resource_class", ResourceClass),
+        one_of("mechanism", tuple(MECHANISMS)),
+        CheckConstraint("0 < floor_nano AND floor_nano <= cap_nano", name="floor_below_cap"),
+        CheckConstraint("target_ppm BETWEEN 1 AND 999999", name="target_is_a_share"),
+    )
+
+    resource_class: Mapped[str] = mapped_column(primary_key=True)
+    region: Mapped[str] = mapped_column(primary_key=True)
+    mechanism: Mapped[str]
+    floor_nano: Mapped[Nano]
+    cap_nano: Mapped[Nano]
+    target_ppm: Mapped[int]
+
+
+class PricePointRow(Base):
+    """A market's spot price as one pricing epoch set it, and what it followed."""
+
+    __tablename__ = "price_points"
+
+    resource_class: Mapped[str] = mapped_column(primary_key=True)
+    region: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    spot_nano_per_slot_s: Mapped[Nano]
+    utilisation_ppm: Mapped[int]
+    slots: Mapped[int]
+    busy_slots: Mapped[int]
+    cause: Mapped[str]
+
+
+class RegionLinkRow(Base):
+    """How far two regions are from one another, both ways; an admin states it."""
+
+    __tablename__ = "region_links"
+    __table_args__ = (
+        CheckConstraint("region < other", name="written_once"),
+        CheckConstraint("latency_ms >= 0", name="latency_positive"),
+    )
+
+    region: Mapped[str] = mapped_column(primary_key=True)
+    other: Mapped[str] = mapped_column(primary_key=True)
+    latency_ms: Mapped[int]
+
+
+class TierRow(Base):
+    """A version of a tier, in force from a moment on."""
+
+    __tablename__ = "tier_versions"
+    __table_args__ = (
+        one_of("tier", TierName),
+        CheckConstraint("slots_max > 0 AND request_cap_nano > 0 AND month_cap_nano > 0", name="limits_positive"),
+        CheckConstraint("latency_ms_p95 > 0 AND uptime_ppm BETWEEN 0 AND 1000000", name="targets"),
+        CheckConstraint("weight > 0 AND reserved_ppm BETWEEN 0 AND 1000000", name="shares"),
+    )
+
+    tier: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    classes: Mapped[list[str]] = mapped_column(JSONB)
+    slots_max: Mapped[int]
+    request_cap_nano: Mapped[Nano]
+    month_cap_nano: Mapped[Nano]
+    latency_ms_p95: Mapped[int]
+    uptime_ppm: Mapped[int]
+    weight: Mapped[int]
+    reserved_ppm: Mapped[int]
+    ladder: Mapped[list[list[int]]] = mapped_column(JSONB)  # [below uptime, credit] pairs in parts per million
+    valid_from: Mapped[datetime]
+    created_at: Mapped[datetime]
+
+
 class OrderRow(Base):
     """A workload's wish on the market; `resource_class` and `region` are the market that it is in now."""
 
@@ -90,6 +189,11 @@ class OrderRow(Base):
         Index("ix_orders_open", "resource_class", "region", postgresql_where=text("state = 'open'")),
         Index("ix_orders_unsettled", "id", postgresql_where=text("state IN ('running', 'closing')")),
         Index(None, "account_id", "id"),
+        Index(
+            "ix_orders_sla_uncounted",
+            "id",
+            postgresql_where=text("sla AND sla_counted_at IS NULL AND closed_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[Key]
@@ -107,8 +211,13 @@ class OrderRow(Base):
     worst_case_nano: Mapped[Nano]
     fee_ppm: Mapped[int]
     hold_id: Mapped[UUID] = mapped_column(ForeignKey("holds.id"))
+    needs: Mapped[dict[str, object]] = mapped_column(JSONB, server_default=text("'{}'"))  # hard constraints on nodes
+    interruptible: Mapped[bool] = mapped_column(server_default=text("false"))
+    sla: Mapped[bool] = mapped_column(server_default=text("false"))
+    sla_counted_at: Mapped[datetime | None]  # when its service went into windows: once, after its end
     state: Mapped[str]
     reason: Mapped[str | None]
+    hint: Mapped[dict[str, object] | None] = mapped_column(JSONB)  # what would have matched it, by its last auction
     charged_nano: Mapped[Nano] = mapped_column(server_default=text("0"))
     placed_at: Mapped[datetime]
     deadline_at: Mapped[datetime]
@@ -120,7 +229,10 @@ class EpochRow(Base):
     """One clearing of one market; `book_digest` binds it to the book that it saw."""
 
     __tablename__ = "epochs"
-    __table_args__ = (Index(None, "resource_class", "region", "cleared_at"),)
+    __table_args__ = (
+        Index(None, "resource_class", "region", "cleared_at"),
+        Index("ix_epochs_kept", "cleared_at", postgresql_where=text("book IS NOT NULL")),
+    )
 
     id: Mapped[Key]
     resource_class: Mapped[str]
@@ -130,6 +242,11 @@ class EpochRow(Base):
     price_nano_per_slot_s: Mapped[Nano | None]
     orders: Mapped[int]
     offers: Mapped[int]
+    rules: Mapped[int] = mapped_column(server_default=text("0"))  # the version of the code that cleared it
+    book: Mapped[bytes | None]  # sealed: what it was cleared from, as long as it is kept
+    trades_digest: Mapped[bytes | None]
+    repeats: Mapped[int] = mapped_column(server_default=text("0"))  # later epochs that saw the same and did nothing
+    repeated_at: Mapped[datetime | None]
     cleared_at: Mapped[datetime]
 
 
@@ -146,3 +263,4 @@ class TradeRow(Base):
     node_id: Mapped[UUID] = mapped_column(ForeignKey("nodes.id"))
     slots: Mapped[int]
     price_nano_per_slot_s: Mapped[Nano]
+    earns_nano_per_slot_s: Mapped[Nano]  # the seller's price: below the buyer's where the auction keeps a surplus

@@ -42,6 +42,7 @@ class LeaseRow(Base):
         CheckConstraint("(state = 'ended') = (ended_at IS NOT NULL)", name="ended_has_time"),
         Index(None, "order_id"),
         Index("ix_leases_active_node", "node_id", postgresql_where=text("state = 'active'")),
+        Index("ix_leases_leaving", "leave_at", postgresql_where=text("state = 'active' AND leave_at IS NOT NULL")),
     )
 
     id: Mapped[Key]
@@ -50,9 +51,11 @@ class LeaseRow(Base):
     node_id: Mapped[UUID] = mapped_column(ForeignKey("nodes.id"))
     slots: Mapped[int]
     price_nano_per_slot_s: Mapped[Nano]
+    earns_nano_per_slot_s: Mapped[Nano]  # the provider's, of which the market's fee is taken
     state: Mapped[str]
     granted_at: Mapped[datetime]
     paused_at: Mapped[datetime | None]  # since when a session lease waits for funds
+    leave_at: Mapped[datetime | None]  # when it gives its slots to an order that goes before it
     ended_at: Mapped[datetime | None]
 
 

@@ -1,0 +1,87 @@
+"""The rules that markets follow: their auction, and what their spot price is held to."""
+
+from typing import Annotated
+
+import typer
+
+from backend.cli import market_views as views
+from backend.cli.connection import market, operator
+from backend.cli.market_views import parse_market
+from backend.cli.options import AsJson, examples, group
+from backend.cli.output import emit, figures, record, table, words
+from backend.domain.money import parse_credits
+
+PPM_PER_PERCENT = 10_000
+
+verbs = group("The rules of markets: their auction, floor, cap and the utilisation that their price seeks.")
+
+
+@verbs.command("list", epilog=examples("swarmex market rules list", "swarmex market rules list --json"))
+def list_rules(as_json: AsJson = False) -> None:
+    """List the rules of every market; those that nobody set are the defaults."""
+    from backend.services import market_rules
+
+    with market() as wired:
+        documents = [views.rule(rule) for rule in market_rules.list_rules(wired.uow())]
+    columns = [
+        words("Market"),
+        words("Mechanism"),
+        figures("Floor"),
+        figures("Cap"),
+        figures("Target"),
+        words("Set"),
+    ]
+    rows = [
+        (
+            f"{d['resource_class']}/{d['region']}",
+            d["mechanism"],
+            d["floor"],
+            d["cap"],
+            f"{d['target_ppm'] / PPM_PER_PERCENT:g}%",
+            d["own"],
+        )
+        for d in documents
+    ]
+    emit(as_json, documents, table(columns, rows))
+
+
+@verbs.command(
+    "set",
+    epilog=examples(
+        "swarmex market rules set fog/home --mechanism mcafee",
+        "swarmex market rules set cloud/eu-1 --floor 0.001 --cap 2 --target 80 --json",
+    ),
+)
+def set_rule(
+    place: Annotated[
+        str, typer.Argument(metavar="MARKET", help="Class and region, as in fog/home.", show_default=False)
+    ],
+    mechanism: Annotated[str | None, typer.Option(help="Its auction: uniform or mcafee.", show_default=False)] = None,
+    floor: Annotated[
+        str | None, typer.Option(metavar="CREDITS", help="Lowest spot price per slot-second.", show_default=False)
+    ] = None,
+    cap: Annotated[
+        str | None, typer.Option(metavar="CREDITS", help="Highest spot price per slot-second.", show_default=False)
+    ] = None,
+    target: Annotated[
+        int | None, typer.Option(metavar="PERCENT", help="Share of slots to be in use.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a market's rules from its next epoch on; what is not named stays as it is."""
+    from backend import bootstrap
+    from backend.domain.market_rules import RuleChange
+    from backend.services import market_rules
+
+    named = parse_market(place)
+    change = RuleChange(
+        mechanism,
+        None if floor is None else parse_credits(floor, "floor"),
+        None if cap is None else parse_credits(cap, "cap"),
+        None if target is None else target * PPM_PER_PERCENT,
+    )
+    with market() as wired:
+        resource_class, region = named.resource_class, named.region
+        made = market_rules.set_rule(wired.uow(), bootstrap.utc_now(), operator(), resource_class, region, change)
+    document = views.rule(made)
+    emit(as_json, document, record(document))

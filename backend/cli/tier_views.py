@@ -1,0 +1,73 @@
+"""What is told of tiers: as in the HTTP API, and as tables."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from backend.cli.output import figures, record, table, words
+from backend.domain.fees import format_percent
+from backend.domain.money import format_credits
+
+if TYPE_CHECKING:
+    from backend.domain.tiers import TierVersion
+
+Document = dict[str, Any]
+
+
+def tier(version: "TierVersion") -> Document:
+    """A version of a tier."""
+    made = version.tier
+    return {
+        "tier": made.name,
+        "version": version.version,
+        "classes": list(made.classes),
+        "slots_max": made.slots_max,
+        "request_cap": format_credits(made.request_cap_nano),
+        "month_cap": format_credits(made.month_cap_nano),
+        "latency_ms_p95": made.latency_ms_p95,
+        "uptime_ppm": made.uptime_ppm,
+        "weight": made.weight,
+        "reserved_ppm": made.reserved_ppm,
+        "ladder": [{"below_uptime_ppm": below, "credit_ppm": credit} for below, credit in made.ladder],
+        "rank": made.rank,
+        "valid_from": version.valid_from,
+        "created_at": version.created_at,
+    }
+
+
+def tiers(documents: Sequence[Document], title: str | None = None) -> Table:
+    """Tiers or their versions as a table; amounts in credits, as far as they are not round."""
+    columns = [words("Tier"), figures("Version"), words("Classes"), figures("Slots"), figures("Request / month")]
+    columns += [figures("p95 ms"), figures("Uptime %"), figures("Weight"), figures("Reserved %"), words("From")]
+    return table(columns, [_row(document) for document in documents], title)
+
+
+def one(document: Document) -> Table:
+    """A tier with its shares as percentages."""
+    shares = {name: f"{format_percent(document[name])}%" for name in ("uptime_ppm", "reserved_ppm")}
+    return record(document | shares | {"ladder": [_step(step) for step in document["ladder"]]})
+
+
+def _row(document: Document) -> tuple[object, ...]:
+    return (
+        document["tier"],
+        document["version"],
+        document["classes"],
+        document["slots_max"],
+        f"{_short(document['request_cap'])} / {_short(document['month_cap'])}",
+        document["latency_ms_p95"],
+        format_percent(document["uptime_ppm"]),
+        document["weight"],
+        format_percent(document["reserved_ppm"]),
+        f"{document['valid_from']:%Y-%m-%d}",
+    )
+
+
+def _short(credits: str) -> str:
+    return credits.rstrip("0").rstrip(".")
+
+
+def _step(step: Document) -> str:
+    below, credit = format_percent(step["below_uptime_ppm"]), format_percent(step["credit_ppm"])
+    return f"below {below}% uptime {credit}% back"

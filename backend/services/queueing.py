@@ -1,0 +1,57 @@
+"""Who goes first in a market where not everybody can: reserved shares of tiers, dominant shares of accounts."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from backend.domain.auctions import Ask, Bid
+from backend.domain.fairness import Demand, shares_before
+from backend.domain.machines import NO_NEEDS, needs_of
+from backend.domain.money import PPM
+from backend.domain.pricing import Market
+from backend.domain.tiers import TIERS
+from backend.storage.leases import Held
+from backend.storage.markets import Capacity
+from backend.storage.order_rows import Order
+from backend.storage.unit_of_work import UnitOfWork
+
+
+def queue(
+    uow: UnitOfWork, now: datetime, market: Market, orders: Sequence[Order], asks: Sequence[Ask]
+) -> tuple[list[Bid], dict[int, int]]:
+    """The bids of these orders with their accounts' shares, and the slots that tiers go first for, by rank.
+
+    Both matter only where more is wanted than is free; else nothing is asked of the database.
+    """
+    if sum(order.slots for order in orders) <= sum(ask.slots for ask in asks):
+        return [order.bid() for order in orders], {}
+    held, capacity = uow.leases.held(market), uow.markets.capacity(market, now)
+    shares = shares_before([_demand(order) for order in orders], capacity, _by_account(held))
+    bids = [order.bid(share) for order, share in zip(orders, shares, strict=True)]
+    return bids, _reserved(uow, now, orders, held, capacity)
+
+
+def _reserved(
+    uow: UnitOfWork, now: datetime, orders: Sequence[Order], held: Sequence[Held], capacity: Capacity
+) -> dict[int, int]:
+    """What tiers with waiting orders are short of, of the shares of all slots that are reserved for them."""
+    tiers = uow.tiers.current(now)
+    short = {
+        name: tiers[name].reserved_ppm * capacity.slots // PPM - sum(h.slots for h in held if h.tier == name)
+        for name in {order.tier for order in orders}
+    }
+    return {TIERS[name].rank: slots for name, slots in short.items() if slots > 0}
+
+
+def _by_account(held: Sequence[Held]) -> Mapping[object, list[int]]:
+    used: dict[object, list[int]] = {}
+    for h in held:
+        own = used.setdefault(h.account_id, [0, 0, 0, 0])
+        for place, amount in enumerate((h.slots, h.cores, h.memory_mb, h.accelerators)):
+            own[place] += amount
+    return used
+
+
+def _demand(order: Order) -> Demand:
+    needs = needs_of(order.needs) if order.needs else NO_NEEDS
+    each = (1, needs.cores, needs.memory_mb, needs.accelerators)
+    return Demand(order.account_id, tuple(order.slots * amount for amount in each))

@@ -1,0 +1,59 @@
+"""What the markets have on sale, for orders that need something of their nodes; others never look."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from backend.domain.errors import Unavailable
+from backend.domain.machines import Machine, Needs
+from backend.domain.orders import MarketState, WorkloadRequest
+from backend.domain.placement import Machines, feasible, shortfalls
+from backend.domain.pricing import Market
+from backend.storage.unit_of_work import UnitOfWork
+
+COMPARED_MAX = 1_000  # machines that a refusal looks at; a batch may be refused a thousand times in one transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """The living machines with an open offer, by market, as rows and as columns; as if all were idle."""
+
+    machines: Mapping[Market, list[Machine]]
+    columns: Mapping[Market, Machines]
+
+
+NO_STOCK = Stock({}, {})
+
+
+def stock_for(uow: UnitOfWork, now: datetime, requests: Sequence[WorkloadRequest]) -> Stock:
+    """What these requests choose from: one statement if any of them has needs, else none."""
+    if not any(request.needs.hard for request in requests):
+        return NO_STOCK
+    machines = uow.nodes.on_sale(now)
+    return Stock(machines, {market: Machines.of(found) for market, found in machines.items()})
+
+
+def suitable_first(needs: Needs, markets: list[MarketState], stock: Stock) -> list[MarketState]:
+    """An order's markets, those first that have a machine which meets its needs once it is idle.
+
+    Raises Unavailable(`needs_unmet`) with what the nearest machine lacks, if there are machines and none of them does;
+    where nothing lives at all an order waits, with needs as without.
+    """
+    if not needs.hard:
+        return markets
+    living = [state.market for state in markets if state.market in stock.columns]
+    able = {market for market in living if feasible(needs, stock.columns[market]).any()}
+    if living and not able:
+        raise _unmet(needs, [machine for market in living for machine in stock.machines[market]])
+    return sorted(markets, key=lambda state: state.market not in able)
+
+
+def _unmet(needs: Needs, machines: Sequence[Machine]) -> Unavailable:
+    lacking = shortfalls(needs, machines[:COMPARED_MAX])
+    wanted = "; ".join(f"{short.need}: {short.wanted} wanted, {short.best} is the best" for short in lacking)
+    return Unavailable(
+        f"no node has what is needed: {wanted}",
+        code="needs_unmet",
+        field=f"needs.{lacking[0].need}",
+        accepted="; ".join(f"{short.need} {short.best}" for short in lacking),
+    )

@@ -1,0 +1,86 @@
+"""An order as its row is."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row
+
+from backend.domain.access import Spender
+from backend.domain.auctions import Bid
+from backend.domain.ids import AccountId, HoldId, ModelId, OrderId
+from backend.domain.machines import NO_NEEDS, needs_of
+from backend.domain.orders import CloseReason, OrderState, Strategy
+from backend.domain.pricing import Market
+from backend.domain.tiers import TIERS, TierName
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order's row; amounts in nano-credits."""
+
+    id: OrderId
+    account_id: AccountId
+    member_id: AccountId | None
+    workload: str
+    model_id: ModelId
+    tier: TierName
+    strategy: str
+    resource_class: str
+    region: str
+    markets: list[str]
+    slots: int
+    limit_nano_per_slot_s: int
+    worst_case_nano: int
+    fee_ppm: int
+    hold_id: HoldId
+    state: OrderState
+    reason: CloseReason | None
+    charged_nano: int
+    placed_at: datetime
+    deadline_at: datetime
+    started_at: datetime | None = None
+    closed_at: datetime | None = None
+    needs: dict[str, Any] = field(default_factory=dict)
+    interruptible: bool = False
+    sla: bool = False
+    hint: dict[str, Any] | None = None
+
+    @property
+    def spender(self) -> Spender:
+        """Who pays for it."""
+        return Spender(self.account_id, self.member_id)
+
+    @property
+    def market(self) -> Market:
+        """The market that the order is in now."""
+        return Market(self.resource_class, self.region)
+
+    def bid(self, share_ppm: int = 0) -> Bid:
+        """The order as an auction sees it, with its account's dominant share before it."""
+        return Bid(
+            self.id,
+            self.slots,
+            self.limit_nano_per_slot_s,
+            TIERS[self.tier].rank,
+            self.placed_at,
+            share_ppm,
+            needs_of(self.needs) if self.needs else NO_NEEDS,
+            Strategy(self.strategy),
+            self.model_id,
+        )
+
+
+COLUMNS = ", ".join(f"o.{name}" for name in Order.__dataclass_fields__)
+
+_FIELDS = list(Order.__dataclass_fields__)
+_WIDTH, _TIER, _STATE, _REASON = len(_FIELDS), *map(_FIELDS.index, ("tier", "state", "reason"))
+
+
+def order_of(row: Row[Any]) -> Order:
+    """The order of a row that begins with COLUMNS."""
+    values = list(row)[:_WIDTH]
+    values[_TIER] = TierName(values[_TIER])
+    values[_STATE] = OrderState(values[_STATE])
+    values[_REASON] = values[_REASON] and CloseReason(values[_REASON])
+    return Order(*values)
