@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, event
 
@@ -19,7 +20,7 @@ from backend.services import accounts, allocation, deposits, models, nodes, orde
 from backend.storage.models import Model
 from backend.storage.node_database import NodeDatabase
 from backend.storage.nodes import Node
-from backend.storage.orders import Order
+from backend.storage.order_rows import Order
 from tests.onnx_files import request as tensor_request
 from tests.onnx_files import write_doubling
 
@@ -86,9 +87,18 @@ class Market:
             path = path or write_doubling(Path(folder) / "model.onnx")
             return models.register_model(self.app.uow(), utc_now(), self.app.objects, name, path)
 
-    def node(self, name: str, slots: int = 1, ask: int = ASK, pool: str = "pool", kind: str = "fog") -> Node:
+    def node(
+        self,
+        name: str,
+        slots: int = 1,
+        ask: int = ASK,
+        pool: str = "pool",
+        kind: str = "fog",
+        region: str = "north",
+        **hardware: Any,
+    ) -> Node:
         """A node with an open offer; it lives while an executor of its pool beats."""
-        spec = NodeSpec(name, kind, "north", slots, pool)
+        spec = NodeSpec(name, kind, region, slots, pool, **hardware)
         node = nodes.register_node(self.app.uow(), utc_now(), self.provider.account_id, spec)
         nodes.offer(self.app.uow(), utc_now(), node.id, ask, self.provider)
         return node

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from backend.domain.orders import OrderState
 from backend.storage.models import Model
 from backend.storage.nodes import Node
-from backend.storage.orders import Order
+from backend.storage.order_rows import Order
 from tests.market import Market
 from tests.onnx_files import write_slow
 from tests.own_redis import OwnRedis

@@ -6,7 +6,7 @@ import pytest
 
 from backend.domain.orders import OrderState
 from backend.services import audit, receipts
-from backend.storage.orders import Order
+from backend.storage.order_rows import Order
 from tests.e2e.swarm import Swarm
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]

@@ -42,10 +42,12 @@ def received(subscription: Subscription, count: int, timeout_s: float = 5.0) -> 
 
 def test_an_event_wakes_a_waiting_listener_at_once(bus: Bus) -> None:
     subscription = listen(bus, Topic.ORDERS_PLACED)
-    threading.Timer(0.1, bus.publish, [[PLACED]]).start()
+    later = threading.Timer(0.1, bus.publish, [[PLACED]])
+    later.start()
     started = time.monotonic()
     assert subscription.wait(5.0) == (PLACED,)
     assert time.monotonic() - started < 1.0
+    later.join()
     subscription.close()
 
 

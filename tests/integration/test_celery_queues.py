@@ -19,7 +19,7 @@ from backend.messaging.dispatcher import Dispatcher
 from backend.messaging.queues import Priority, pool_queue
 from tests.own_redis import OwnRedis
 
-READY_S = 10.0
+READY_S = 30.0
 
 
 @pytest.fixture

@@ -14,8 +14,10 @@ from backend.domain.ids import HoldId
 from backend.domain.metering import UsageState
 from backend.domain.money import NANO_PER_CREDIT
 from backend.domain.orders import OrderState
-from backend.services import audit, deposits, escrow, metering
+from backend.domain.sla import WINDOW
+from backend.services import audit, deposits, escrow, metering, sla
 from tests.integration.agents.processes import AgentProcess, Start, deployment, until
+from tests.integration.services.earning import ran, ran_again
 from tests.integration.services.usage import add_meter, event, send
 from tests.market import Market
 from tests.onnx_files import request
@@ -120,3 +122,27 @@ def test_usage_that_waited_for_money_is_charged_and_holds_expire_without_anybody
     )
     assert settler.stop() == 0
     assert audit.audit_ledger(market.app.uow()).ok
+
+
+def test_a_broken_promise_is_counted_withheld_and_credited_without_anybody_asking(market: Market, start: Start) -> None:
+    ran(market)
+    late = utc_now() - 2 * WINDOW
+    ran_again(market, sla_required=True)
+    with market.app.uow() as uow:
+        uow.connection.execute(text("UPDATE orders SET placed_at = :late"), {"late": late})  # so it took two hours
+        uow.commit()
+    settler = start("settlement")
+    until(lambda: windows(market) == ["open"], "what was earned waits", 10.0)
+    with market.app.uow() as uow:
+        uow.connection.execute(text("UPDATE sla_windows SET opened_at = :late"), {"late": late})
+        uow.commit()
+    until(lambda: windows(market) == ["closed"], "the window is over", 10.0)
+    [window] = sla.list_windows(market.app.uow(), market.buyer.account_id)
+    assert window.credit_nano == window.owed_nano > 0
+    assert settler.stop() == 0
+    assert audit.audit_ledger(market.app.uow()).ok
+
+
+def windows(market: Market) -> list[str]:
+    """The states of all SLA windows."""
+    return [window.state for window in sla.list_windows(market.app.uow(), None)]

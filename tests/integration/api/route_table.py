@@ -32,6 +32,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/ledger/credits": {"amount": "1", "source": "air", "reference": "r"},
     "/ledger/refunds": {"account": NOBODY, "amount": "1", "reason": "sorry"},
     "/ledger/transfers/{transfer_id}/reverse": {"reason": "wrong"},
+    "/markets/rules": {"resource_class": "fog", "region": "The Moon", "mechanism": "uniform"},
     "/meters": {"name": "Not A Name", "unit": "GB", "price": "1"},
     "/meters/{name}/prices": {"price": "1"},
     "/meters/{name}/rerate": {},
@@ -44,6 +45,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/payouts": {"amount": "0.1", "destination": "DE02"},
     "/payouts/{payout_id}/post": {"reference": "r"},
     "/payouts/{payout_id}/reject": {"reason": "no such bank"},
+    "/tiers/{name}": {"slots_max": 1},
     "/usage": {"specversion": "1.0", "id": "1", "source": "/s", "type": "nothing", "subject": "nobody"},
     "/usage/{usage_id}/void": {"reason": "twice"},
 }

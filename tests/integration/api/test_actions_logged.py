@@ -105,6 +105,9 @@ def _money(told: Told, market: Swarmex, callers: Callers) -> None:
     budget = told.do(user, "POST /budgets", {"period": "day", "amount": "90"})["id"]
     told.do(user, "POST /budgets/{budget_id}/end", budget_id=budget)
     told.do(admin, "POST /fees", {"tier": "small", "fee_ppm": 10})
+    told.do(admin, "POST /markets/rules", {"resource_class": "fog", "region": "south", "mechanism": "mcafee"})
+    told.do(admin, "PUT /regions/links", {"region": "north", "other": "south", "latency_ms": 9})
+    told.do(admin, "POST /tiers/{name}", {"slots_max": 8, "month_cap": "200"}, name="small")
     told.do(admin, "POST /ledger/credits", {"amount": "5", "source": "world", "reference": "donation"})
     told.do(admin, "POST /ledger/refunds", {"account": buyer, "amount": "1", "reason": "sorry"})
     _bills(told, market, callers)

@@ -29,7 +29,7 @@ REFUSED: list[tuple[dict[str, Any], int, str, str]] = [
     ({"slots": "2"}, 422, "invalid_slots", "slots"),
     ({"deadline_s": -1}, 422, "invalid_deadline_s", "deadline_s"),
     ({"participants": 3}, 422, "not_applicable", "participants"),
-    ({"sla_required": True}, 422, "sla_not_offered", "sla_required"),
+    ({"sla_required": True, "tier": "small"}, 422, "sla_not_offered", "sla_required"),
     ({"sla_required": "yes"}, 422, "invalid_sla_required", "sla_required"),
     ({"region": "moon"}, 503, "no_capacity", "region"),
     ({"tier": "small"}, 503, "no_capacity", "tier"),
@@ -80,7 +80,9 @@ def test_a_quote_says_what_a_workload_would_be_placed_at_and_writes_nothing(
     quote = callers.user.post("/api/v1/quotes", json=workload())
     assert quote.status_code == 200, quote.text
     assert rows(market) == before
-    assert quote.json() == callers.user.post("/api/v1/workloads", json=workload()).json()["quote"]
+    placed = callers.user.post("/api/v1/workloads", json=workload()).json()["quote"]
+    assert placed.pop("valid_until") > quote.json()["valid_until"]
+    assert quote.json() == placed | {"valid_until": quote.json()["valid_until"]}
 
 
 def test_inputs_are_short_for_a_single_request(callers: Callers, paused: Supply) -> None:

@@ -14,20 +14,25 @@ from backend.domain.access import Role
 from backend.domain.ids import AccountId
 from backend.domain.money import NANO_PER_CREDIT
 from backend.domain.periods import month
-from backend.services import accounts, budgets, disputes, invoicing, nodes, payouts
+from backend.services import accounts, budgets, disputes, epochs, invoicing, nodes, payouts, sla
 from tests.integration.api.callers import Client
 from tests.integration.api.counting import rows
 from tests.integration.api.route_table import CLOSED, NOBODY, Route
-from tests.integration.services.earning import ADMIN, earn, ran
+from tests.integration.services.earning import ADMIN, earn, ran, ran_again
 from tests.integration.services.usage import add_meter, event, send
 from tests.market import Market
 from tests.unit.api.serving import serving
 
-WITH_IDS = [route for route in CLOSED if route.names]
 LISTS = [route for route in CLOSED if route.method == "GET" and not route.names and route.role is not Role.ADMIN]
 OF_ACCOUNTS = [route for route in CLOSED if "account" in route.queries and route.role is not Role.ADMIN]
 # What everybody may see: the market itself.
-PUBLIC = {"/api/v1/fees", "/api/v1/meters", "/api/v1/meters/{name}/prices", "/api/v1/models", "/api/v1/prices"}
+PUBLIC = {
+    *("/api/v1/fees", "/api/v1/meters", "/api/v1/meters/{name}/prices", "/api/v1/models", "/api/v1/prices"),
+    *("/api/v1/tiers", "/api/v1/tiers/{name}/versions", "/api/v1/epochs", "/api/v1/regions/links"),
+    *("/api/v1/prices/history", "/api/v1/markets/depth", "/api/v1/markets/rules"),
+    "/api/v1/nodes/{node_id}/trust",  # the score; why it is so is for its owner
+}
+WITH_IDS = [route for route in CLOSED if route.names and route.path not in PUBLIC]
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,9 @@ def _things(market: Market) -> dict[str, UUID]:
     now, uow = utc_now(), market.app.uow
     period = month(f"{now:%Y-%m}", "UTC")
     order = ran(market)
+    ran_again(market, sla_required=True)
+    sla.observe(uow(), now)
+    [window] = sla.list_windows(uow(), market.buyer.account_id)
     earn(market, 10 * NANO_PER_CREDIT)
     with uow() as open_uow:
         [charge, *_] = open_uow.ledger.transfers_of_order(order.id)
@@ -104,6 +112,8 @@ def _things(market: Market) -> dict[str, UUID]:
         "dispute_id": disputes.open_dispute(uow(), now, market.buyer, order.id, "late").id,
         "payout_id": payouts.request_payout(uow(), now, market.provider, NANO_PER_CREDIT, "DE02").id,
         "document_id": invoicing.draft(uow(), now, ADMIN, market.buyer.account_id, period).document.id,
+        "window_id": window.id,
+        "epoch_id": epochs.list_epochs(uow(), 1)[0].id,
         "organisation_id": organisation,
         "member_id": member.actor,
         "owner": owner.account_id,
@@ -133,12 +143,13 @@ def test_what_is_hidden_from_others_is_shown_to_its_owner_and_to_admins(
     for route in WITH_IDS:
         if route.method == "GET":
             with subtests.test(str(route)):
-                assert route.ask(victims.owner_of(route), victims.ids).status_code == 200
+                own = 403 if route.role is Role.ADMIN else 200
+                assert route.ask(victims.owner_of(route), victims.ids).status_code == own
                 assert route.ask(victims.admin, victims.ids).status_code == 200
 
 
 def test_lists_show_nothing_of_others(victims: Victims, subtests: pytest.Subtests) -> None:
-    secrets = {str(id) for id in victims.ids.values()}
+    secrets = {str(id) for name, id in victims.ids.items() if name != "epoch_id"}  # clearings are published
     seen: set[str] = set()
     for route in LISTS:
         with subtests.test(str(route)):
@@ -165,6 +176,7 @@ def test_everybody_reads_the_market_itself_and_nothing_of_it_tells_who_pays(vict
     secrets = {str(victims.ids[name]) for name in ("account_id", "order_id", "transfer_id", "organisation_id")}
     for route in CLOSED:
         if route.method == "GET" and route.path in PUBLIC:
-            told = route.ask(victims.intruder, {"name": "storage.gb_hours"})
+            name = "small" if "/tiers/" in route.path else "storage.gb_hours"
+            told = route.ask(victims.intruder, victims.ids | {"name": name})
             assert told.status_code == 200
             assert {id for id in secrets if id in told.text} == set()

@@ -16,6 +16,8 @@ from tests.integration.api.supply import Supply
 OPEN = {"/health/live", "/health/ready", "/openapi.json", "/docs", "/redoc", "/docs/oauth2-redirect"}
 OPERATORS = {
     "GET /api/v1/audit-log",
+    "GET /api/v1/epochs/{epoch_id}/replay",
+    "GET /api/v1/markets/book",
     "GET /metrics",
     "POST /api/v1/accounts",
     "POST /api/v1/deposits",
@@ -30,14 +32,17 @@ OPERATORS = {
     "POST /api/v1/ledger/credits",
     "POST /api/v1/ledger/refunds",
     "POST /api/v1/ledger/transfers/{transfer_id}/reverse",
+    "POST /api/v1/markets/rules",
     "POST /api/v1/meters",
     "POST /api/v1/meters/{name}/prices",
     "POST /api/v1/meters/{name}/rerate",
     "POST /api/v1/payouts/{payout_id}/approve",
     "POST /api/v1/payouts/{payout_id}/post",
     "POST /api/v1/payouts/{payout_id}/reject",
+    "POST /api/v1/tiers/{name}",
     "POST /api/v1/usage",
     "POST /api/v1/usage/{usage_id}/void",
+    "PUT /api/v1/regions/links",
 }
 
 

@@ -10,7 +10,7 @@ from backend.domain.errors import BudgetExceeded
 from backend.domain.ids import AccountId
 from backend.services import budgets, orders
 from backend.services.budgets import BudgetWish
-from backend.storage.orders import Order
+from backend.storage.order_rows import Order
 from tests.market import ASK, Market
 
 DEAR = 100 * ASK

@@ -7,7 +7,7 @@ from backend.domain.ledger import AccountKind
 from backend.domain.money import NANO_PER_CREDIT
 from backend.domain.orders import OrderState
 from backend.services import audit, credits, escrow
-from backend.storage.orders import Order
+from backend.storage.order_rows import Order
 from tests.market import Market
 
 DEAR = 10 * NANO_PER_CREDIT  # a slot-second, so that microseconds cost something
@@ -22,10 +22,10 @@ def ran(market: Market, node: str = "a") -> Order:
     return ran_again(market, node)
 
 
-def ran_again(market: Market, node: str = "a") -> Order:
-    """Another order on that node."""
+def ran_again(market: Market, node: str = "a", **changes: object) -> Order:
+    """Another order on that node, or one that was asked for otherwise."""
     executor = market.executor(node)
-    [order] = market.place()
+    [order] = market.place(1, **changes)
     market.clear()
     executor.commit(executor.claim(market.dispatched()), busy_us=BUSY_US)
     market.settle()

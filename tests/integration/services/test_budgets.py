@@ -7,10 +7,12 @@ import pytest
 
 from backend.bootstrap import utc_now
 from backend.domain.access import Principal, Role
+from backend.domain.budgets import Budget
 from backend.domain.errors import BudgetExceeded, Forbidden, Invalid, NotFound
 from backend.domain.leases import WINDOW_S, window_nano
 from backend.domain.money import NANO_PER_CREDIT
-from backend.services import audit, budgets, deposits, orders, sessions
+from backend.domain.tier_changes import TierChanges
+from backend.services import audit, budgets, deposits, orders, sessions, tiers
 from backend.services.budgets import BudgetWish
 from tests.integration.services.budgeting import DEAR, limited, place, placed_by_all, supplied, used
 from tests.market import ASK, Market
@@ -157,11 +159,30 @@ def test_a_budget_for_a_request_does_not_add_up_and_one_for_a_job_leaves_request
 
 def test_the_monthly_cap_of_a_tier_is_a_budget_that_everybody_has(market: Market, worst: int) -> None:
     operator = Principal(None, market.buyer.account_id, Role.ADMIN)
-    budgets.set_budget(market.app.uow(), utc_now(), operator, None, BudgetWish("month", worst, "medium"))
+    cap = TierChanges(request_cap_nano=worst, month_cap_nano=worst)
+    tiers.set_tier(market.app.uow(), utc_now(), operator, "medium", cap)
     place(market, market.buyer)
     with pytest.raises(BudgetExceeded):
         place(market, market.buyer)
     place(market, market.account("another", NANO_PER_CREDIT))
+
+
+def test_the_monthly_cap_of_a_tier_is_changed_with_the_tier_only(market: Market) -> None:
+    operator = Principal(None, market.buyer.account_id, Role.ADMIN)
+    found = budgets.list_budgets(market.app.uow(), utc_now(), market.buyer.account_id)
+    [cap] = [budget for budget in found if budget.tier == "small"]
+    acts: list[Callable[[], Budget]] = [
+        lambda: budgets.set_budget(market.app.uow(), utc_now(), operator, None, BudgetWish("month", 5, "small")),
+        lambda: budgets.end_budget(market.app.uow(), utc_now(), operator, cap.id),
+    ]
+    for act in acts:
+        with pytest.raises(Invalid) as refused:
+            act()
+        assert (refused.value.code, refused.value.field) == ("budget_of_tier", "tier")
+        assert "swarmex tier set small --month-cap" in str(refused.value.accepted)
+    assert budgets.list_budgets(market.app.uow(), utc_now(), market.buyer.account_id) == found
+    budgets.set_budget(market.app.uow(), utc_now(), operator, None, BudgetWish("day", 5, "small"))
+    budgets.set_budget(market.app.uow(), utc_now(), operator, None, BudgetWish("month", 5, "small", mode="soft"))
 
 
 def test_another_limit_for_the_same_budget_replaces_it_and_an_ended_one_limits_nothing(

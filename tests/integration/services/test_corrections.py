@@ -13,7 +13,7 @@ from backend.domain.ids import HoldId, OrderId, TransferId
 from backend.domain.ledger import CREDITS_ID, FEES_ID, AccountKind, Transfer, TransferKind
 from backend.domain.money import NANO_PER_CREDIT, fee_nano
 from backend.services import corrections, credits, deposits, escrow, payouts, withholding
-from backend.storage.orders import Order
+from backend.storage.order_rows import Order
 from tests.integration.services.earning import (
     ADMIN,
     CHARGED,

@@ -20,7 +20,7 @@ from backend.domain.money import NANO_PER_CREDIT, fee_nano
 from backend.domain.nodes import NodeSpec
 from backend.services import accounts, corrections, credits, disputes, nodes, payouts
 from backend.storage.contention import RETRIES
-from backend.storage.orders import Order
+from backend.storage.order_rows import Order
 from tests.integration.services.clock import in_seconds
 from tests.integration.services.earning import (
     ADMIN,

@@ -156,7 +156,7 @@ def test_a_relay_that_fails_owes_everything_still(market: Market) -> None:
         ({"limit_nano_per_slot_s": ASK - 1}, Invalid, "limit_below_market", "limit"),
         ({"max_budget_nano": 1}, Invalid, "budget_too_low", "max_budget"),
         ({"limit_nano_per_slot_s": 10**18}, Invalid, "above_tier_cap", "limit"),
-        ({"sla_required": True}, Invalid, "sla_not_offered", "sla_required"),
+        ({"sla_required": True, "tier": "small"}, Invalid, "sla_not_offered", "sla_required"),
         ({"participants": 3}, Invalid, "not_applicable", "participants"),
     ],
 )

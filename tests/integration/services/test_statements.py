@@ -8,7 +8,7 @@ from backend.services import allocation, orders, settlement
 from tests.market import Market, Statements
 
 SIZES = (10, 100, 1_000)
-LIMITS = {"place": 10, "clear": 22, "claim": 1, "commit": 1, "settle": 14}
+LIMITS = {"place": 12, "clear": 26, "claim": 1, "commit": 1, "settle": 15}
 
 
 @pytest.mark.slow

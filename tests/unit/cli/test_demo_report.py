@@ -51,7 +51,7 @@ def report(lines: list[Line], *differences: Difference) -> Report:
     )
     accounts = {"demo-company": account}
     audit = AuditReport(8, 80, 39, differences)
-    return Report(lines, sum(line.images for line in lines), accounts, accounts, {}, 1, audit, 12.3)
+    return Report(lines, sum(line.images for line in lines), accounts, accounts, {}, 1, audit, [], 12.3)
 
 
 def drawn(made: Report) -> list[str]:

@@ -17,12 +17,16 @@ HEAVY = {"sqlalchemy", "redis", "celery", "pydantic_settings", "onnxruntime", "s
 VERBS = {
     *("demo", "init", "up", "down", "api", "doctor", "deposit", "offer", "infer", "price list", "backup", "restore"),
     *("account create", "account show", "key create", "key revoke", "agents list"),
-    *("node register", "node list", "node drain", "node login", "model register", "model list"),
+    *("node register", "node list", "node show", "node drain", "node login", "model register", "model list"),
     *("order place", "order show", "order list", "order cancel"),
     *("org create", "org list", "org show", "org add", "org remove", "org key"),
     *("budget set", "budget list", "budget end", "budget alerts"),
     *("meter add", "meter list", "meter price", "meter prices", "meter rerate"),
     *("usage import", "usage list", "usage show", "usage void", "fee list", "fee set"),
+    *("tier list", "tier show", "tier set"),
+    *("market simulate", "market replay", "region list", "region link"),
+    *("trust show", "trust list", "trust check"),
+    *("market prices", "market history", "market depth", "market book", "market rules list", "market rules set"),
     *("invoice draft", "invoice run", "invoice list", "invoice show", "invoice export", "invoice finalise"),
     *("invoice pay", "invoice void", "invoice credit", "invoice earnings"),
     *(
@@ -34,7 +38,7 @@ VERBS = {
         "payout reject",
         "payout cancel",
     ),
-    *("dispute open", "dispute list", "dispute show", "dispute uphold", "dispute reject"),
+    *("dispute open", "dispute list", "dispute show", "dispute uphold", "dispute reject", "sla list", "sla show"),
     *("ledger audit", "ledger show", "ledger statement", "ledger reverse", "ledger fund", "ledger refund", "log list"),
 }
 
@@ -43,11 +47,15 @@ def commands() -> Iterator[tuple[str, object]]:
     """Every verb with its command."""
     root = get_command(app)
     assert isinstance(root, TyperGroup)
-    for name, command in root.commands.items():
+    yield from _below(root)
+
+
+def _below(group: TyperGroup, noun: str = "") -> Iterator[tuple[str, object]]:
+    for name, command in group.commands.items():
         if isinstance(command, TyperGroup):
-            yield from ((f"{name} {verb}", below) for verb, below in command.commands.items())
+            yield from _below(command, f"{noun}{name} ")
         else:
-            yield name, command
+            yield f"{noun}{name}", command
 
 
 @pytest.fixture(autouse=True)

@@ -1,35 +1,95 @@
 """Order books for the auctions' tests, and what an auction must find in them, computed the slow way."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from random import Random
 from uuid import UUID
 
+import numpy as np
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
-from backend.domain.auctions import Ask, Bid, Book, Clearing
+from backend.domain.auctions import Ask, Bid, Book, Clearing, Fill
+from backend.domain.auctions import clear as clear_book
 from backend.domain.ids import NodeId, OfferId, OrderId
+from backend.domain.machines import NO_NEEDS, Machine, Needs
+from backend.domain.placement import suits
 
 OPENED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 SPOT = 5
 
 
-def bid(number: int, limit: int, slots: int = 1, rank: int = 0, minute: int = 0) -> Bid:
+@dataclass(frozen=True)
+class Rows:
+    """A market as its rows: what a book is made of, and what each row of it is looked up by."""
+
+    bids: tuple[Bid, ...] = ()
+    asks: tuple[Ask, ...] = ()
+    spot_nano: int = SPOT
+    reserved: Mapping[int, int] = field(default_factory=dict)
+    at: datetime | None = None
+
+    @property
+    def book(self) -> Book:
+        """Its book."""
+        return Book.of(self.bids, self.asks, self.spot_nano, self.at, self.reserved)
+
+    def clear(self, mechanism: str = "uniform", seed: int = 0) -> Clearing:
+        """Its clearing by a mechanism."""
+        return clear_book(self.book, mechanism, seed)
+
+    def bid_of(self, fill: Fill) -> Bid:
+        """The order that a fill serves."""
+        return next(b for b in self.bids if b.order_id == fill.order_id)
+
+    def ask_of(self, fill: Fill) -> Ask:
+        """The offer that a fill takes from."""
+        return next(a for a in self.asks if (a.offer_id, a.node_id) == (fill.offer_id, fill.node_id))
+
+    def shuffled(self, random: Random) -> "Rows":
+        """The same rows, listed in another order."""
+        bids, asks = random.sample(self.bids, len(self.bids)), random.sample(self.asks, len(self.asks))
+        return replace(self, bids=tuple(bids), asks=tuple(asks))
+
+    def with_bid(self, index: int, **changes: object) -> "Rows":
+        """The market with one of its orders changed."""
+        changed = replace(self.bids[index], **changes)  # type: ignore[arg-type]  # any field
+        return replace(self, bids=(*self.bids[:index], changed, *self.bids[index + 1 :]))
+
+    def with_ask(self, index: int, **changes: object) -> "Rows":
+        """The market with one of its offers changed."""
+        changed = replace(self.asks[index], **changes)  # type: ignore[arg-type]  # any field
+        return replace(self, asks=(*self.asks[:index], changed, *self.asks[index + 1 :]))
+
+
+def bid(number: int, limit: int, slots: int = 1, tier: int = 0, minute: int = 0, needs: Needs = NO_NEEDS) -> Bid:
     """An order with that number as its id."""
-    return Bid(OrderId(UUID(int=number)), slots, limit, rank, OPENED_AT + timedelta(minutes=minute))
+    placed_at = OPENED_AT + timedelta(minutes=minute)
+    return Bid(OrderId(UUID(int=number)), slots, limit, tier, placed_at, needs=needs)
 
 
-def ask(number: int, price: int, slots: int = 1, version: int = 1) -> Ask:
+def ask(number: int, price: int, slots: int = 1, version: int = 1, machine: Machine | None = None) -> Ask:
     """An offer with that number as its id, of the node with the same number."""
-    return Ask(OfferId(UUID(int=number)), NodeId(UUID(int=number)), version, slots, price)
+    return Ask(OfferId(UUID(int=number)), NodeId(UUID(int=number)), version, slots, price, machine)
 
 
-def _numbered(numbers: Iterable[int], rows: Iterable[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    return [(number, *row) for number, row in zip(numbers, rows, strict=False)]
+def market(bids: Iterable[Bid] = (), asks: Iterable[Ask] = (), spot_nano: int = SPOT) -> Rows:
+    """A market of these rows, without reserved shares and before anybody has aged."""
+    return Rows(tuple(bids), tuple(asks), spot_nano)
 
 
-def books(*, most: int, price_max: int, slots_max: int, least: int = 0) -> st.SearchStrategy[Book]:
-    """Books with `least` to `most` rows a side; few prices, ranks and times, so that rows tie."""
+def singles(limits: Iterable[int], prices: Iterable[int]) -> Rows:
+    """A market of one slot a row, as text books write it."""
+    return market(
+        [bid(number, limit) for number, limit in enumerate(limits, 1)],
+        [ask(number, price) for number, price in enumerate(prices, 1)],
+    )
+
+
+def books(*, most: int, price_max: int, slots_max: int, least: int = 0, slots_min: int = 0) -> st.SearchStrategy[Rows]:
+    """Markets with `least` to `most` rows a side; few prices, tiers and times, so that rows tie."""
     prices = st.integers(1, price_max)
     ids = st.permutations(range(1, most + 1))
     bid_rows = st.lists(
@@ -37,10 +97,12 @@ def books(*, most: int, price_max: int, slots_max: int, least: int = 0) -> st.Se
         min_size=least,
         max_size=most,
     )
-    ask_rows = st.lists(st.tuples(prices, st.integers(0, slots_max)), min_size=least, max_size=most)
+    ask_rows = st.lists(st.tuples(prices, st.integers(slots_min, slots_max)), min_size=least, max_size=most)
     return st.builds(
-        lambda bid_ids, bids, ask_ids, asks, spot: Book(
-            [bid(*row) for row in _numbered(bid_ids, bids)], [ask(*row) for row in _numbered(ask_ids, asks)], spot
+        lambda bid_ids, bids, ask_ids, asks, spot: market(
+            [bid(number, *row) for number, row in zip(bid_ids, bids, strict=False)],
+            [ask(number, *row) for number, row in zip(ask_ids, asks, strict=False)],
+            spot,
         ),
         ids,
         bid_rows,
@@ -52,17 +114,23 @@ def books(*, most: int, price_max: int, slots_max: int, least: int = 0) -> st.Se
 
 any_books = books(most=12, price_max=12, slots_max=5) | books(most=6, price_max=10**12, slots_max=1_024)
 crowded_books = books(most=8, price_max=2, slots_max=2)  # almost all rows tie
-small_books = books(most=4, price_max=8, slots_max=2)
+small_books = books(most=5, price_max=30, slots_max=4)
+single_slot_books = books(most=8, price_max=12, slots_max=1, slots_min=1)
 
 
-def offered(book: Book) -> list[Ask]:
+def offered(rows: Rows) -> list[Ask]:
     """Asks that have anything to sell."""
-    return [a for a in book.asks if a.slots]
+    return [a for a in rows.asks if a.slots]
 
 
-def is_thin(book: Book) -> bool:
+def is_thin(rows: Rows) -> bool:
     """Whether a side has fewer than two rows, so that the spot price decides."""
-    return len(book.bids) < 2 or len(offered(book)) < 2
+    return len(rows.bids) < 2 or len(offered(rows)) < 2
+
+
+def machine_of(offer: Ask) -> Machine:
+    """The machine behind an offer: a plain one, unless it is said."""
+    return offer.machine or Machine(offer.node_id, offer.slots)
 
 
 def volume(clearing: Clearing) -> int:
@@ -70,41 +138,82 @@ def volume(clearing: Clearing) -> int:
     return sum(fill.slots for fill in clearing.fills)
 
 
-def welfare(clearing: Clearing) -> int:
-    """What buyers and sellers gained together: limits less asks of all slots that changed hands."""
-    return sum(fill.slots * (fill.bid.limit_nano - fill.ask.ask_nano) for fill in clearing.fills)
+def got(clearing: Clearing) -> Counter[OrderId]:
+    """Slots that each order got."""
+    found: Counter[OrderId] = Counter()
+    for fill in clearing.fills:
+        found[fill.order_id] += fill.slots
+    return found
 
 
-def volume_at(book: Book, price: int) -> int:
+def sold(clearing: Clearing) -> Counter[OfferId]:
+    """Slots that each offer sold."""
+    found: Counter[OfferId] = Counter()
+    for fill in clearing.fills:
+        found[fill.offer_id] += fill.slots
+    return found
+
+
+def welfare(rows: Rows, clearing: Clearing) -> int:
+    """What buyers, sellers and the market gained together: limits less asks of all slots that changed hands."""
+    return sum(f.slots * (rows.bid_of(f).limit_nano - rows.ask_of(f).ask_nano) for f in clearing.fills)
+
+
+def surplus(clearing: Clearing) -> int:
+    """What stays with the market."""
+    return sum(fill.slots * (fill.pays_nano - fill.earns_nano) for fill in clearing.fills)
+
+
+def check_fills(rows: Rows, clearing: Clearing) -> None:
+    """What holds for every mechanism and every book: rationality, capacity, constraints, and an answer for everyone."""
+    for fill in clearing.fills:
+        order, offer = rows.bid_of(fill), rows.ask_of(fill)
+        assert fill.slots >= 1
+        assert offer.ask_nano <= fill.earns_nano <= fill.pays_nano <= order.limit_nano
+        assert suits(order.needs, machine_of(offer))
+    bought, taken = got(clearing), sold(clearing)
+    assert all(bought[b.order_id] <= b.slots for b in rows.bids)
+    assert all(taken[a.offer_id] <= a.slots for a in rows.asks)
+    assert bought.keys().isdisjoint(clearing.unmatched)
+    assert bought.keys() | clearing.unmatched.keys() == {b.order_id for b in rows.bids}
+    assert (clearing.price_nano is None) == (not clearing.fills)
+
+
+def volume_at(rows: Rows, price: int) -> int:
     """Slots that can change hands at one price for all."""
-    demand = sum(b.slots for b in book.bids if b.limit_nano >= price)
-    supply = sum(a.slots for a in book.asks if a.ask_nano <= price)
+    demand = sum(b.slots for b in rows.bids if b.limit_nano >= price)
+    supply = sum(a.slots for a in rows.asks if a.ask_nano <= price)
     return min(demand, supply)
 
 
-def best_volume(book: Book) -> int:
+def best_volume(rows: Rows) -> int:
     """The most slots that any one price lets change hands, found by trying all prices."""
-    if is_thin(book):
-        return volume_at(book, book.spot_nano)
-    prices = {b.limit_nano for b in book.bids} | {a.ask_nano for a in book.asks}
-    return max(volume_at(book, price) for price in prices)
+    if is_thin(rows):
+        return volume_at(rows, rows.spot_nano)
+    prices = {b.limit_nano for b in rows.bids} | {a.ask_nano for a in rows.asks}
+    return max(volume_at(rows, price) for price in prices)
 
 
-def best_welfare(book: Book) -> int:
-    """The largest welfare of any assignment of slots, found by trying all; thin markets trade across spot only."""
-    thin = is_thin(book)
-    limits = [b.limit_nano for b in book.bids for _ in range(b.slots) if not thin or b.limit_nano >= book.spot_nano]
-    asks = [a for a in book.asks if not thin or a.ask_nano <= book.spot_nano]
+def best_welfare(rows: Rows, across_nano: int | None = None) -> int:
+    """The largest welfare of any assignment of slots to pairs that suit: a linear programme, whose corners are whole.
 
-    @cache
-    def best(done: int, left: tuple[int, ...]) -> int:
-        if done == len(limits):
-            return 0
-        choices = [best(done + 1, left)]
-        for place, a in enumerate(asks):
-            if left[place] and a.ask_nano <= limits[done]:
-                rest = (*left[:place], left[place] - 1, *left[place + 1 :])
-                choices.append(limits[done] - a.ask_nano + best(done + 1, rest))
-        return max(choices)
-
-    return best(0, tuple(a.slots for a in asks))
+    With `across_nano` only pairs on both sides of that price count, as in a market that trades at its spot price.
+    """
+    pairs = [
+        (b, a)
+        for b, order in enumerate(rows.bids)
+        for a, offer in enumerate(rows.asks)
+        if order.limit_nano >= offer.ask_nano and suits(order.needs, machine_of(offer))
+        if across_nano is None or offer.ask_nano <= across_nano <= order.limit_nano
+    ]
+    if not pairs:
+        return 0
+    capacity = np.array([b.slots for b in rows.bids] + [a.slots for a in rows.asks])
+    uses = np.zeros((len(capacity), len(pairs)))
+    for column, (b, a) in enumerate(pairs):
+        uses[b, column] = uses[len(rows.bids) + a, column] = 1
+    gains = [rows.bids[b].limit_nano - rows.asks[a].ask_nano for b, a in pairs]
+    most = [1 if rows.bids[b].needs.spread else None for b, _ in pairs]
+    solved = linprog([-gain for gain in gains], A_ub=uses, b_ub=capacity, bounds=[(0, high) for high in most])
+    assert solved.success, solved.message
+    return round(-float(solved.fun))

@@ -1,17 +1,21 @@
 """Which markets may serve an order, and in which order it tries them."""
 
+from dataclasses import replace
+from functools import partial
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.domain import orders
 from backend.domain.errors import Unavailable
-from backend.domain.orders import MarketState, Strategy, candidates
+from backend.domain.orders import MarketState, Strategy
 from backend.domain.tiers import TIERS, ResourceClass, Tier, TierName
 from tests.unit.domain.placements import market, market_lists
 from tests.unit.domain.refusals import refusal
 
+candidates = partial(orders.candidates, tiers=TIERS.values())
 tiers = st.sampled_from(list(TIERS.values()))
 strategies = st.sampled_from(Strategy)
 regions = st.none() | st.sampled_from(["north", "south", "east"])
@@ -126,3 +130,16 @@ def test_with_no_market_at_all_the_tier_is_named_and_nothing_is_promised() -> No
     error = refusal(lambda: candidates(ENTERPRISE, Strategy.COST, None, []))
     assert (error.field, error.accepted) == ("tier", "nothing until a provider joins")
     assert "dedicated or cloud" in error.message
+
+
+def test_what_is_named_instead_are_the_tiers_as_they_are_now() -> None:
+    mobile = [market(1, resource_class="mobile")]
+    now = [LARGE, replace(ENTERPRISE, classes=(ResourceClass.MOBILE,))]
+    error = refusal(lambda: orders.candidates(LARGE, Strategy.COST, None, mobile, now))
+    assert (error.field, error.accepted) == ("tier", "enterprise")
+
+
+@pytest.mark.parametrize("strategy", [Strategy.BALANCED, Strategy.LATENCY])
+def test_enterprise_goes_to_dedicated_nodes_first_however_cheap_the_cloud_is(strategy: Strategy) -> None:
+    markets = [market(1, resource_class="cloud"), market(9, resource_class="dedicated")]
+    assert [m.market.resource_class for m in candidates(ENTERPRISE, strategy, None, markets)] == ["dedicated", "cloud"]

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.domain.errors import Invalid
+from backend.domain.machines import Needs
 from backend.domain.orders import (
     DEADLINE_S_MAX,
     ITEMS_PER_ORDER_MAX,
@@ -55,9 +56,10 @@ def test_what_is_within_its_tiers_limits_is_accepted(
         ({"requests": [BODY] * 2}, "invalid_requests", "requests", "1 to 1"),
         ({"workload": "batch", "requests": []}, "invalid_requests", "requests", "1 to 500"),
         ({"workload": "batch", "requests": [BODY] * 501}, "invalid_requests", "requests", "1 to 500"),
+        ({"needs": Needs(cores=-1)}, "invalid_cores", "needs.cores", "0 to 4096"),
+        ({"needs": Needs(latency_ms_max=0)}, "invalid_latency_ms_max", "needs.latency_ms_max", "1 to 60000"),
         ({"participants": 10}, "not_applicable", "participants", "leave it out"),
         ({"participants": 0}, "not_applicable", "participants", "leave it out"),
-        ({"sla_required": True}, "sla_not_offered", "sla_required", "false"),
     ],
 )
 def test_a_request_that_cannot_be_served_is_refused_by_its_field(
@@ -66,6 +68,15 @@ def test_a_request_that_cannot_be_served_is_refused_by_its_field(
     error = refusal(lambda: check_request(request(**changes), TIERS[TierName.MEDIUM]))
     assert isinstance(error, Invalid)
     assert (error.code, error.field, error.accepted) == (code, field, accepted)
+
+
+def test_an_sla_is_offered_from_tier_medium_upwards() -> None:
+    asked = request(sla_required=True)
+    for tier in (TierName.MEDIUM, TierName.LARGE, TierName.ENTERPRISE):
+        check_request(asked, TIERS[tier])
+    error = refusal(lambda: check_request(asked, TIERS[TierName.SMALL]))
+    assert (error.code, error.field) == ("sla_not_offered", "sla_required")
+    assert error.accepted == "false, or one of the tiers medium, large, enterprise"
 
 
 @pytest.mark.parametrize("tier", TIERS.values(), ids=lambda tier: tier.name)
@@ -82,6 +93,7 @@ def test_slots_are_limited_by_the_tier(tier: Any) -> None:
             {
                 CloseReason.DEADLINE_PASSED,
                 CloseReason.NO_CAPACITY,
+                CloseReason.NEEDS_UNMET,
                 CloseReason.LIMIT_BELOW_MARKET,
                 CloseReason.OUTBID,
                 CloseReason.HOLD_EXPIRED,

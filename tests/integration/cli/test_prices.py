@@ -1,0 +1,120 @@
+"""Prices, history, depth, book and rules of markets from the command line."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from backend.bootstrap import utc_now
+from backend.services import pricing
+from tests.integration.cli.runner import Cli
+from tests.market import ASK, REQUEST, Market
+
+
+@pytest.fixture
+def priced(market: Market) -> Market:
+    """A market with two points of history."""
+    market.node("fog-1", slots=3)
+    market.executor()
+    for seconds in (-10, 0):
+        pricing.reprice(market.app.uow(), utc_now() + timedelta(seconds=seconds))
+    return market
+
+
+def test_prices_have_two_names(cli: Cli, priced: Market) -> None:
+    [price] = cli.json("market", "prices")
+    assert (price["resource_class"], price["region"], price["spot_price"]) == ("fog", "north", "0.001000000")
+    assert cli.json("price", "list") == [price]
+
+
+def test_the_history_of_a_market_is_listed_with_its_course(cli: Cli, priced: Market) -> None:
+    newest, opening = cli.json("market", "history")
+    assert (newest["cause"], opening["cause"], opening["spot_price"]) == ("held", "opened", "0.001000000")
+    assert cli.json("market", "history", "fog/north", "--limit", 1) == [newest]
+    assert cli.json("market", "history", "cloud/north") == []
+    assert cli.json("market", "history", "--to", newest["at"]) == [opening]
+    assert "fog/north  ▁▁" in cli.run("market", "history", "fog/north").out
+    assert cli.refused("market", "history", "--from", "soon") == ("invalid_time", "from")
+    assert cli.refused("market", "history", "--limit", 0) == ("invalid_limit", "limit")
+    assert cli.refused("market", "history", "fog") == ("invalid_region", "region")
+
+
+def test_depth_gives_nobody_away_and_the_book_shows_all_to_the_operator(cli: Cli, priced: Market) -> None:
+    [order] = priced.place(limit_nano_per_slot_s=7 * ASK)
+    [depth] = cli.json("market", "depth")
+    hidden = {"above": None, "up_to": None, "slots": None, "fewer_than_3": True}
+    assert (depth["slots_free"], depth["free"], depth["waiting"]) == (3, [hidden], [hidden])
+    shown = cli.run("market", "depth").out
+    assert "of fewer than 3" in shown
+    assert "0.007" not in shown
+    book = cli.json("market", "book")
+    assert [(o["order"], o["limit"]) for o in book["orders"]] == [(str(order.id), "0.007000000")]
+    assert [(o["node_name"], o["ask"], o["slots_free"]) for o in book["offers"]] == [("fog-1", "0.001000000", 3)]
+    assert book["complete"]
+    assert "0.007000000" in cli.run("market", "book", "fog/north").out
+    assert cli.json("market", "book", "cloud/north")["offers"] == []
+    assert cli.refused("market", "book", "--limit", 0) == ("invalid_limit", "limit")
+
+
+def test_a_book_that_was_cut_off_says_so(cli: Cli, priced: Market) -> None:
+    priced.place(2)
+    assert cli.json("market", "book", "--limit", 1)["complete"] is False
+    assert "raise --limit" in cli.run("market", "book", "--limit", 1).err
+
+
+def test_bands_are_named_by_their_multiples_of_the_spot_price(cli: Cli, priced: Market) -> None:
+    shown = cli.run("market", "depth").out
+    for band in ("≤ 0.5 × spot", "> 0.5, ≤ 1 × spot", "> 1, ≤ 2 × spot", "> 2 × spot", "any"):
+        assert band in shown
+
+
+def test_rules_are_listed_and_set_in_part(cli: Cli, priced: Market) -> None:
+    [rule] = cli.json("market", "rules", "list")
+    assert (rule["mechanism"], rule["target_ppm"], rule["own"]) == ("uniform", 700_000, False)
+    made = cli.json("market", "rules", "set", "fog/north", "--mechanism", "mcafee", "--target", 80)
+    assert made == rule | {"mechanism": "mcafee", "target_ppm": 800_000, "own": True}
+    again = cli.json("market", "rules", "set", "fog/north", "--floor", "0.001", "--cap", "2")
+    assert again == made | {"floor": "0.001000000", "cap": "2.000000000"}
+    assert cli.json("market", "rules", "list") == [again]
+    assert "80%" in cli.run("market", "rules", "list").out
+    assert [entry["action"] for entry in cli.json("log", "list", "--subject", "market fog/north")] == [
+        "market.rules"
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "field"),
+    [
+        (("fog/north",), "nothing_to_change", "mechanism"),
+        (("fog/north", "--mechanism", "lottery"), "invalid_mechanism", "mechanism"),
+        (("fog/north", "--floor", "NaN"), "invalid_amount", "floor"),
+        (("fog/north", "--cap", "-1"), "invalid_amount", "cap"),
+        (("fog/north", "--floor", "2", "--cap", "1"), "invalid_cap", "cap"),
+        (("fog/north", "--target", "100"), "invalid_target", "target_ppm"),
+        (("toaster/north", "--target", "50"), "invalid_resource_class", "resource_class"),
+    ],
+)
+def test_rules_that_cannot_be_are_refused(
+    cli: Cli, market: Market, words: tuple[str, ...], code: str, field: str
+) -> None:
+    assert cli.refused("market", "rules", "set", *words) == (code, field)
+    assert cli.json("market", "rules", "list") == []
+
+
+def test_a_quote_tells_cheaper_ways_in_words(cli: Cli, market: Market, tmp_path: Path) -> None:
+    register = ("node", "register", "--account", "provider", "--class", "fog", "--pool", "pool")
+    for name, region, ask in (("here", "north", "1"), ("there", "south", "0.001")):
+        cli.run(*register, name, "--region", region)
+        cli.json("offer", name, ask)
+    market.executor()
+    (tmp_path / "request.json").write_text(json.dumps(REQUEST))
+    asked = ("order", "place", "--account", "buyer", "--model", "doubling", "--tier", "medium", "--region", "north")
+    line = (*asked, "--input", tmp_path / "request.json", "--quote")
+    quote = cli.json(*line)
+    assert quote["valid_until"]
+    [way] = quote["alternatives"]
+    assert (way["change"], way["market"]) == ("region", "fog/south")
+    shown = cli.run(*line).out
+    assert f"fog/south now should cost {way['expected_cost']}, {way['saving']} less" in " ".join(shown.split())
+    assert "fog/north costs 1.000000000 credits per slot-second now" in " ".join(shown.split())

@@ -1,0 +1,72 @@
+"""The tiers from the command line."""
+
+import pytest
+
+from backend.domain.tiers import TIERS
+from tests.integration.cli.runner import Cli
+from tests.market import Market
+
+
+def test_the_tiers_are_listed_with_their_limits_and_targets(cli: Cli, market: Market) -> None:
+    listed = cli.json("tier", "list")
+    assert [tier["tier"] for tier in listed] == list(TIERS)
+    assert (listed[3]["classes"], listed[3]["rank"]) == (["dedicated", "cloud"], 0)
+    shown = cli.run("tier", "list").out
+    for part in ("mobile, fog", "5 / 100", "10000 / 1000000", "99.99", "2000"):
+        assert part in shown, part
+
+
+def test_a_tier_is_changed_now_and_for_a_time_to_come(cli: Cli, market: Market) -> None:
+    later = cli.json("tier", "set", "large", "--weight", "5", "--classes", "cloud, dedicated", "--from", "2999-01-01")
+    assert (later["version"], later["classes"]) == (2, ["cloud", "dedicated"])
+    steps = ("--credit", "99.95=10", "--credit", "99=30")
+    limits = ("--slots", "9", "--request-cap", "7.5", "--month-cap", "60000", "--p95", "90", "--reserved", "12.5")
+    now = cli.json("tier", "set", "large", *limits, "--uptime", "99.95", *steps)
+    assert (now["version"], now["weight"], now["slots_max"], now["latency_ms_p95"]) == (3, 4, 9, 90)
+    assert (now["request_cap"], now["month_cap"]) == ("7.500000000", "60000.000000000")
+    assert (now["uptime_ppm"], now["reserved_ppm"]) == (999_500, 125_000)
+    assert [list(step.values()) for step in now["ladder"]] == [[999_500, 100_000], [990_000, 300_000]]
+    document = cli.json("tier", "show", "large")
+    assert document["now"] == now
+    assert [v["version"] for v in document["versions"]] == [1, 2, 3, 4]  # the last: the one to come, with the new cap
+    assert document["versions"][3]["month_cap"] == "60000.000000000"
+    shown = cli.run("tier", "show", "large").out
+    for part in ("99.95%", "below 99% uptime 30% back", "Versions", "2999-01-01", "7.5 / 60000"):
+        assert part in shown, part
+    assert cli.json("tier", "set", "small", "--credit", "none")["ladder"] == []
+    assert "below" not in cli.run("tier", "show", "small").out
+    month = [b for b in cli.json("budget", "list", "--account", "buyer") if b["tier"] == "large"]
+    assert [budget["amount"] for budget in month] == ["60000.000000000"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "refused"),
+    [
+        ((), ("nothing_to_change", "tier")),
+        (("--slots", "0"), ("invalid_slots_max", "slots_max")),
+        (("--classes", ""), ("invalid_classes", "classes")),
+        (("--classes", "fog,moon"), ("invalid_classes", "classes")),
+        (("--request-cap", "1e3"), ("invalid_amount", "request_cap")),
+        (("--month-cap", "1"), ("invalid_request_cap", "request_cap")),
+        (("--uptime", "101"), ("invalid_uptime", "uptime")),
+        (("--reserved", "10.1"), ("invalid_reserved_ppm", "reserved_ppm")),
+        (("--credit", "99.9"), ("invalid_credit", "credit")),
+        (("--credit", "99.9=x"), ("invalid_credit", "credit")),
+        (("--credit", "99.9=10"), ("invalid_ladder", "ladder")),
+        (("--weight", "2", "--from", "2020-01-01"), ("invalid_valid_from", "valid_from")),
+        (("--month-cap", "150", "--from", "2999-01-01"), ("invalid_valid_from", "valid_from")),
+    ],
+)
+def test_a_tier_that_cannot_be_is_refused_and_not_written(
+    cli: Cli, market: Market, arguments: tuple[str, ...], refused: tuple[str, str]
+) -> None:
+    before = cli.json("tier", "list")
+    assert cli.refused("tier", "set", "small", *arguments) == refused
+    assert cli.json("tier", "list") == before
+
+
+@pytest.mark.parametrize("arguments", [("set", "giant", "--weight", "2"), ("set", "small", "--slots", "x"), ("show",)])
+def test_words_that_there_are_not_are_wrong_usage(cli: Cli, market: Market, arguments: tuple[str, ...]) -> None:
+    done = cli.run("tier", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert f"swarmex tier {arguments[0]} --help" in done.err
