@@ -1,4 +1,4 @@
-"""The pricing agent: moves every market's spot price with its utilisation."""
+"""The pricing agent: moves every market's spot price with its utilisation, and checks what nodes answered."""
 
 import time
 from datetime import datetime
@@ -8,11 +8,14 @@ from typing import ClassVar
 from agents.base import Identity, Pace
 from agents.chores import Chore, run_due
 from agents.direct import DirectAgent
-from backend.bootstrap import Swarmex
+from backend.bootstrap import Swarmex, new_id
 from backend.domain.events import Topic
+from backend.services import canaries
 from backend.services.pricing import FORGET_BATCH_MAX, forget_prices, reprice
 
 FORGET_EVERY_S = 60.0
+CANARIES_EVERY_S = 60.0
+CANARIES_MAX = 5  # of at most 2 s each, run twice: prices wait no longer than that
 
 
 class PricingAgent(DirectAgent):
@@ -23,7 +26,11 @@ class PricingAgent(DirectAgent):
 
     def __init__(self, identity: Identity, app: Swarmex) -> None:
         super().__init__(identity, app)
-        self._chores = (Chore("reprice", self._reprice), Chore("forget", self._forget, FORGET_EVERY_S))
+        self._chores = (
+            Chore("reprice", self._reprice),
+            Chore("forget", self._forget, FORGET_EVERY_S),
+            Chore("canaries", self._check, CANARIES_EVERY_S),
+        )
 
     def tick(self, now: datetime) -> Pace:
         more = run_due(self._chores, now, time.monotonic(), random())
@@ -35,3 +42,8 @@ class PricingAgent(DirectAgent):
 
     def _forget(self, now: datetime) -> bool:
         return forget_prices(self.uow(), now) == FORGET_BATCH_MAX
+
+    def _check(self, now: datetime) -> bool:
+        """A few items of real orders, chosen by a seed that nobody knows before."""
+        canaries.check(self.uow(), now, None, self.app.objects, str(new_id()), most=CANARIES_MAX)
+        return False

@@ -48,15 +48,21 @@ def check(
     seed: str,
     per_node: int = 1,
     tell: Tell = lambda _, __: None,
+    most: int = CHECKED_MAX,
 ) -> Checked:
-    """Run a seeded choice of what each node lately served again; each item is checked once. Raises Invalid."""
+    """Run a seeded choice of what each node lately served again, `most` items at most; each item is checked once.
+
+    Raises Invalid.
+    """
     if not 1 <= per_node <= PER_NODE_MAX:
         raise Invalid(
             f"{per_node} items of a node", code="invalid_per_node", field="per_node", accepted=f"1 to {PER_NODE_MAX}"
         )
     with uow:
-        chosen = uow.trust.canaries(now - WITHIN, seed, per_node, US_MAX, CHECKED_MAX)
+        chosen = uow.trust.canaries(now - WITHIN, seed, per_node, US_MAX, most)
         refs = {model.ref.model_id: model.ref for model in uow.models.all()} if chosen else {}
+    if not chosen:
+        return Checked(0, 0, 0)
     verdicts: list[tuple[Canary, bool]] = []
     done = 0
     for model, group in groupby(chosen, key=lambda canary: canary.model_id):

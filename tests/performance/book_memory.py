@@ -25,8 +25,11 @@ MODELS = 20
 TIERS = 4
 
 
-def rows(orders: int, offers: int) -> tuple[list[Bid], list[Ask]]:
-    """Alike slots at random prices; every row has ids, times and numbers of its own, as from a database."""
+def rows(orders: int, offers: int, cached: bool = True) -> tuple[list[Bid], list[Ask]]:
+    """Alike slots at random prices, each row with ids, times and numbers of its own, as from a database.
+
+    Unless `cached`, no node has any model yet.
+    """
     dice = random.Random(SEED)
 
     def number() -> UUID:
@@ -45,7 +48,8 @@ def rows(orders: int, offers: int) -> tuple[list[Bid], list[Ask]]:
 
     def ask() -> Ask:
         node_id, slots = NodeId(number()), dice.randint(1, SLOTS_MAX)
-        machine = Machine(node_id, slots, models=frozenset([ModelId(UUID(int=dice.randrange(MODELS)))]))
+        models = [ModelId(UUID(int=dice.randrange(MODELS)))] if cached else []
+        machine = Machine(node_id, slots, models=frozenset(models))
         return Ask(OfferId(number()), node_id, 1, slots, dice.randint(1, PRICE_MAX_NANO), machine)
 
     return [bid(second) for second in range(orders)], [ask() for _ in range(offers)]

@@ -4,7 +4,10 @@ import numpy as np
 
 from backend.domain.auctions.book import Book, Flags, Ints
 from backend.domain.auctions.clearing import Trades
+from backend.domain.money import PPM
 from backend.domain.placement import Machines, Pairs, feasible, maximum_surplus, preference_nano
+
+EXACT_BELOW_NANO = 10**12  # times a million parts still fits 64 bits
 
 
 def serve_dedicated(book: Book, waiting: Ints, wanted: Ints, left: Ints) -> Trades:
@@ -59,8 +62,9 @@ def assign(book: Book, rows: Ints, wanted: Ints, left: Ints, before: Trades) -> 
         bid, ask = (members[found] if side == 0 else sellers[found] for side, found in enumerate(covered.nonzero()))
         pairs_bid.append(bid)
         pairs_ask.append(ask)
-        liked = preference_nano(kind.strategy, int(bids.limit_nano[members].min()), machines, kind.model_id)
-        gains.append(bids.limit_nano[bid] - asks.ask_nano[ask] + liked[ask])
+        liked_ppm = preference_nano(kind.strategy, PPM, machines, kind.model_id)
+        limits = bids.limit_nano[bid]
+        gains.append(limits - asks.ask_nano[ask] + _share(limits, liked_ppm[ask]))
         most = np.minimum(wanted[bid], left[ask])
         if kind.needs.spread:
             had = np.isin(bid * len(asks) + ask, before.bid * len(asks) + before.ask)
@@ -71,3 +75,9 @@ def assign(book: Book, rows: Ints, wanted: Ints, left: Ints, before: Trades) -> 
     some = slots > 0
     bid, ask = pairs.bid[some].astype(np.int64), pairs.ask[some].astype(np.int64)
     return Trades(bid, ask, slots[some], slots[some], slots[some])
+
+
+def _share(nano: Ints, ppm: Ints) -> Ints:
+    """So many parts per million of amounts; of those whose product would not fit 64 bits, to the millionth."""
+    large: Ints = nano // PPM * ppm
+    return np.where(nano < EXACT_BELOW_NANO, nano * ppm // PPM, large)

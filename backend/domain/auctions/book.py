@@ -137,6 +137,20 @@ class Book:
         return book
 
     @cached_property
+    def locality(self) -> tuple[Ints | None, Mapping[ModelId, Flags]]:
+        """Latency of each ask's node, None if one is as good as another, and which asks' nodes have which model."""
+        machines = self.asks.machines
+        latency_ms = np.array([machine.latency_ms for machine in machines], np.int64)
+        holders: dict[ModelId, Flags] = {}
+        for row, machine in enumerate(machines):
+            for model in machine.models:
+                holders.setdefault(model, np.zeros(len(machines), bool))[row] = True
+        wanted = {kind.model_id for kind in self.bids.kinds}
+        holders = {model: flags for model, flags in holders.items() if model in wanted}
+        same = not holders and (not len(latency_ms) or bool((latency_ms == latency_ms[0]).all()))
+        return (None if same else latency_ms), holders
+
+    @cached_property
     def _columns(self) -> dict[str, NDArray[Any]]:
         """Everything that a clearing depends on, as named arrays of plain numbers."""
         b, a = self.bids, self.asks

@@ -11,6 +11,7 @@ from backend.domain.auctions.assigning import assign, serve_dedicated, suiting
 from backend.domain.auctions.book import Book, Ints
 from backend.domain.auctions.clearing import Clearing, Trades
 from backend.domain.auctions.crossing import Crossing, by_ask, by_limit, cross, line
+from backend.domain.auctions.pairing import pair_up
 from backend.domain.auctions.reasons import misses
 from backend.domain.money import AMOUNT_NANO_MAX, PPM
 
@@ -43,7 +44,7 @@ def clear_rows(book: Book, rows: Ints, free: Ints, k_ppm: int = K_PPM) -> Cleari
     if price is None:
         trades = Trades()
     elif _alike(book, buyers, found, free):
-        trades = _at_one_price(crossing, buyers, found, price)
+        trades = _at_one_price(book, crossing, buyers, found, price)
     else:
         trades = _in_sections(book, buyers, found, free, price)
     traded_at = price if len(trades) else None
@@ -87,9 +88,10 @@ def _hard_kinds(book: Book) -> list[int]:
     return [number for number, kind in enumerate(book.bids.kinds) if kind.needs.hard]
 
 
-def _at_one_price(crossing: Crossing, buyers: Ints, sellers: Ints, price: int) -> Trades:
-    prices = np.full(len(crossing.bid), price, np.int64)
-    return Trades(buyers[crossing.bid], sellers[crossing.ask], crossing.slots, prices, prices)
+def _at_one_price(book: Book, crossing: Crossing, buyers: Ints, sellers: Ints, price: int) -> Trades:
+    won = pair_up(book, Crossing(buyers[crossing.bid], sellers[crossing.ask], crossing.slots))
+    prices = np.full(len(won.bid), price, np.int64)
+    return Trades(won.bid, won.ask, won.slots, prices, prices)
 
 
 def _in_sections(book: Book, buyers: Ints, sellers: Ints, free: Ints, price: int) -> Trades:

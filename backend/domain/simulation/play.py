@@ -131,7 +131,7 @@ class _Floor:
             ask_nano=self.asks[selling],
             machines=[self.machines[node] for node in offering],
         )
-        return Book(bids, asks, self.spot_nano)
+        return Book(bids, asks, self.spot_nano, reserve_nano=self.spot_nano)
 
     def totals(self) -> Totals:
         """The day in figures."""

@@ -12,7 +12,7 @@ from tests.performance.rows import Row, Target
 from tests.unit.domain.assignments import Ints, Problem, dense, planted
 
 ORDERS = NODES = 1_000
-DENSITY = 0.25  # about 170,000 pairs are left where the limit is above the ask
+DENSITY = 0.23  # about 170,000 pairs are left where the limit is above the ask
 LARGE_ORDERS, LARGE_NODES, LARGE_SLOTS = 20_000, 5_000, 3
 LARGE_EACH = 850  # nodes that suit an order: the same 17% of all
 SLACK_NANO = 150_000  # of gains up to 2,000,000: twice what preferences make of them

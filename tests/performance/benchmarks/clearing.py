@@ -22,7 +22,7 @@ BARE = "ms, NumPy's argsort of both sides and a searchsorted where they cross, n
 
 def run(bench: Bench) -> Iterator[Row]:
     """From columns to trades in columns; then also row by row with everybody's reasons; then memory."""
-    book = Book.of(*book_memory.rows(ORDERS, OFFERS), book_memory.SPOT_NANO, book_memory.OPENED_AT)
+    book = _book(cached=False)
     crossed = int(clear(book).trades.slots.sum())
     assert abs(crossed - _bare(book)) <= book_memory.SLOTS_MAX, "both find the same crossing"
     pairs = bench.pairs(lambda: _milliseconds(lambda: clear(book)), lambda: _milliseconds(lambda: _bare(book)))
@@ -31,12 +31,28 @@ def run(bench: Bench) -> Iterator[Row]:
         ("uniform_clearing_overhead", Target("ratio", "≤", 4)),
     ):
         yield Row(name, pairs.value, "ms", BARE, pairs.reference_value, pairs.ratio, target)
+    local = _book(cached=True)
+    rows = _milliseconds(lambda: clear(local))
+    bench.step()
+    yield Row(
+        "uniform_clearing_local",
+        rows,
+        "ms, models paired with nodes that have them",
+        "uniform_clearing",
+        pairs.value,
+        rows / pairs.value,
+    )
     rows = _milliseconds(lambda: _row_by_row(book))
     bench.step()
     yield Row("uniform_clearing_rows", rows, "ms", "uniform_clearing", pairs.value, rows / pairs.value)
     memory = median(_memory() for _ in range(3))
     bench.step()
     yield Row("book_memory", memory, "MB", "of 100,000 orders, with the rows", None, None, Target("value", "≤", 200))
+
+
+def _book(cached: bool) -> Book:
+    rows = book_memory.rows(ORDERS, OFFERS, cached)
+    return Book.of(*rows, book_memory.SPOT_NANO, book_memory.OPENED_AT)
 
 
 def _milliseconds(action: Callable[[], object]) -> float:

@@ -203,3 +203,12 @@ def test_whole_nodes_that_are_all_larger_than_the_order_are_the_reason_and_not_a
     miss = rows.clear().unmatched[rows.bids[0].order_id]
     assert miss.reason is Unmatched.NEEDS_UNMET
     assert [short.need for short in miss.shortfalls] == ["dedicated"]
+
+
+def test_one_low_bid_does_not_shrink_what_others_pay_for_what_they_like() -> None:
+    held = machine(2, models=frozenset([MODEL]))
+    rows = market(
+        [bid(1, 100, needs=Needs(cores=1)), bid(2, 40, needs=Needs(cores=1))], [ask(1, 50), ask(2, 52, machine=held)]
+    )
+    wants = rows.with_bid(0, model_id=MODEL).with_bid(1, model_id=MODEL)
+    assert [f.offer_id.int for f in wants.clear().fills] == [2]
