@@ -10,6 +10,7 @@ from backend.gateway.errors import InvalidJson
 
 CODES = {"missing": "missing_field", "extra_forbidden": "unknown_field"}
 FIELD_CHARS_MAX = 200
+PARSERS = {"uuid_parsing", "datetime_parsing", "datetime_from_date_parsing", "date_from_datetime_parsing"}
 OWN_CODES = "swarmex:"  # prefix of the error types that wire schemas raise themselves
 
 
@@ -59,4 +60,6 @@ def _message(code: str, field: str, message: str) -> str:
 def _accepted(kind: str, message: str) -> str | None:
     if kind in CODES:
         return "a value" if kind == "missing" else "only the fields that the schema at /openapi.json lists"
-    return message.removeprefix("Input should be ").removeprefix("Value error, ")
+    told = message.removeprefix("Input should be ").removeprefix("Value error, ")
+    # After the comma pydantic's parsers tell what they stumbled over, which nobody should send.
+    return told.partition(", ")[0] if kind in PARSERS else told

@@ -11,6 +11,7 @@ from backend.cli import budget_views, views
 from backend.cli.connection import account_named, market, operator, parse_id_of
 from backend.cli.options import AccountOption, AsJson, examples, group
 from backend.cli.output import console, emit
+from backend.cli.signals import uninterrupted
 from backend.domain.budgets import BudgetMode, BudgetPeriod
 from backend.domain.errors import Invalid
 from backend.domain.ids import BudgetId
@@ -98,7 +99,8 @@ def list_budgets(
         with Live(budget_views.budgets(documents, names), console=console(), auto_refresh=False) as live:
             while True:
                 time.sleep(WATCH_EVERY_S)
-                live.update(budget_views.budgets(look(), names), refresh=True)
+                with uninterrupted():  # a Ctrl-C inside a database driver's callback would be lost
+                    live.update(budget_views.budgets(look(), names), refresh=True)
 
 
 @verbs.command(epilog=examples("swarmex budget end 0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"))

@@ -38,7 +38,7 @@ def plot(simulation: Simulation, path: Path) -> None:
         if day.surge:
             start_s, end_s = day.surge.starts_s, day.surge.starts_s + day.surge.lasts_s
             axes.axvspan(start_s / HOUR_S, end_s / HOUR_S, color=GREY, alpha=0.25, label=f"demand × {day.surge.factor}")
-        axes.legend(loc="upper left", fontsize="small")
+        axes.legend(loc="upper left", fontsize="small", ncols=2)  # a column of four hides the morning
     welfare.set_xlabel("hour")
     welfare.set_xlim(0, day.hours)
     welfare.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 3, 6, 10], integer=True))

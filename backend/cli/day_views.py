@@ -99,7 +99,7 @@ def hours_table(by_hour: "tuple[Span, ...]") -> Table:
         figures("Used"),
         figures("Traded"),
         figures("Waiting"),
-        figures("Given up"),
+        figures("Gave up"),
         figures("Welfare"),
     ]
     rows = [

@@ -13,17 +13,19 @@ from backend.cli.options import AsJson
 from backend.cli.output import emit, figures, identity, note, table, words
 from backend.domain.depth import PARTIES_MIN
 
-DEPTH = ("swarmex market depth", "swarmex market depth --json")
+DEPTH = ("swarmex market depth", "swarmex market depth fog/home --json")
 BOOK = ("swarmex market book", "swarmex market book fog/home --limit 100 --json")
 
 
-def list_depth(as_json: AsJson = False) -> None:
-    """List free slots and waiting demand of every market, in bands around its spot price."""
+def list_depth(place: MarketArgument = None, as_json: AsJson = False) -> None:
+    """List free slots and waiting demand of every market, or of one, in bands around its spot price."""
     from backend import bootstrap
     from backend.services import depth
 
+    named = parse_market(place) if place else None
     with market() as wired:
-        documents = [views.depth(found) for found in depth.market_depth(wired.uow(), bootstrap.utc_now())]
+        found = depth.market_depth(wired.uow(), bootstrap.utc_now())
+    documents = [views.depth(one) for one in found if named in (None, one.market)]
     columns = [
         words("Market"),
         figures("Spot price"),
@@ -95,4 +97,4 @@ def _range(band: Document) -> str:
 
 
 def _slots(band: Document) -> object:
-    return f"of fewer than {PARTIES_MIN}" if band["fewer_than_3"] else band["slots"]
+    return f"of fewer than {PARTIES_MIN} accounts" if band["fewer_than_3"] else band["slots"]

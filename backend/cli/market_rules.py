@@ -9,9 +9,11 @@ from backend.cli.connection import market, operator
 from backend.cli.market_views import parse_market
 from backend.cli.options import AsJson, examples, group
 from backend.cli.output import emit, figures, record, table, words
+from backend.domain.errors import Invalid, shown
+from backend.domain.fees import PPM_PER_PERCENT, format_percent
+from backend.domain.market_rules import TARGET_PPM_MAX, TARGET_PPM_MIN
 from backend.domain.money import parse_credits
-
-PPM_PER_PERCENT = 10_000
+from backend.domain.tier_changes import parse_share
 
 verbs = group("The rules of markets: their auction, floor, cap and the utilisation that their price seeks.")
 
@@ -37,7 +39,7 @@ def list_rules(as_json: AsJson = False) -> None:
             d["mechanism"],
             d["floor"],
             d["cap"],
-            f"{d['target_ppm'] / PPM_PER_PERCENT:g}%",
+            f"{format_percent(d['target_ppm'])}%",
             d["own"],
         )
         for d in documents
@@ -64,7 +66,7 @@ def set_rule(
         str | None, typer.Option(metavar="CREDITS", help="Highest spot price per slot-second.", show_default=False)
     ] = None,
     target: Annotated[
-        int | None, typer.Option(metavar="PERCENT", help="Share of slots to be in use.", show_default=False)
+        str | None, typer.Option(metavar="PERCENT", help="Share of slots to be in use.", show_default=False)
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -78,10 +80,34 @@ def set_rule(
         mechanism,
         None if floor is None else parse_credits(floor, "floor"),
         None if cap is None else parse_credits(cap, "cap"),
-        None if target is None else target * PPM_PER_PERCENT,
+        None if target is None else _target(target),
     )
     with market() as wired:
         resource_class, region = named.resource_class, named.region
         made = market_rules.set_rule(wired.uow(), bootstrap.utc_now(), operator(), resource_class, region, change)
     document = views.rule(made)
-    emit(as_json, document, record(document))
+    emit(as_json, document, record(_told(document)))
+
+
+def _target(text: str) -> int:
+    """A target in parts per million, refused in the unit that it is typed in."""
+    ppm = parse_share(text, "target")
+    if not TARGET_PPM_MIN <= ppm <= TARGET_PPM_MAX:
+        raise Invalid(
+            f"target {shown(text)} is out of range",
+            code="invalid_target",
+            field="target",
+            accepted=f"{TARGET_PPM_MIN // PPM_PER_PERCENT} to {TARGET_PPM_MAX // PPM_PER_PERCENT} percent",
+        )
+    return ppm
+
+
+def _told(document: views.Document) -> views.Document:
+    """A market's rules as people read them: named and in the units of the options."""
+    return {
+        "market": f"{document['resource_class']}/{document['region']}",
+        "mechanism": document["mechanism"],
+        "floor": document["floor"],
+        "cap": document["cap"],
+        "target": f"{format_percent(document['target_ppm'])}%",
+    }

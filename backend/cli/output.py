@@ -1,16 +1,20 @@
-"""What verbs print: one JSON document, or tables that fit a terminal of 100 columns; notes go to standard error."""
+"""What verbs print: one JSON document, or tables that fit their terminal; notes go to standard error."""
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from rich import box
-from rich.console import Console, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Column, Table
+from rich.text import Text
 
 PIPED_COLUMNS = 160  # a pipe has no width, and whoever reads it wants whole ids
 NONE = "–"
+WORDS_COLUMNS_MIN = 7  # a narrower column of text is one that nobody reads
+GAP_COLUMNS = 2  # between two columns: their padding and the line that is not drawn
 
 
 def emit(as_json: bool, document: object, shown: RenderableType) -> None:
@@ -59,8 +63,8 @@ def figures(name: str) -> Column:
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[object]], title: str | None = None) -> Table:
-    """A table with a line under its head."""
-    made = Table(
+    """A table with a line under its head; one fact a line where a terminal is too narrow for all of them."""
+    made = Rows(
         *columns,
         title=title,
         title_justify="left",
@@ -75,11 +79,46 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[object]], title: st
     return made
 
 
+class Rows(Table):
+    """A table that says when it is empty, and that shows its rows as records rather than columns of a few letters."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table, or its rows below each other."""
+        if not self.rows:
+            yield from super().__rich_console__(console, options)
+            yield Text("none", style="dim")
+        elif self._readable_columns() <= options.max_width:
+            yield from super().__rich_console__(console, options)
+        else:
+            yield from self._records()
+
+    def _records(self) -> Iterator[RenderableType]:
+        if self.title:
+            yield Text(str(self.title).strip("\n"), style="bold")
+        heads = [str(column.header) for column in self.columns]
+        for number, cells in enumerate(zip(*(column.cells for column in self.columns), strict=True)):
+            if number:
+                yield ""
+            yield _grid(list(zip(heads, map(str, cells), strict=True)))
+
+    def _readable_columns(self) -> int:
+        """How wide a terminal has to be: figures and ids are whole, words may be folded but not to pieces."""
+        total = GAP_COLUMNS * (len(self.columns) - 1)
+        for column in self.columns:
+            natural = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
+            total += natural if column.no_wrap else min(natural, WORDS_COLUMNS_MIN)
+        return total
+
+
 def record(facts: Mapping[str, object]) -> Table:
     """One thing: its facts below each other."""
+    return _grid([(name.replace("_", " "), text(fact)) for name, fact in facts.items()])
+
+
+def _grid(lines: Sequence[tuple[str, str]]) -> Table:
     made = Table.grid(Column(style="dim", no_wrap=True), Column(overflow="fold"), padding=(0, 2))
-    for name, fact in facts.items():
-        made.add_row(name.replace("_", " "), text(fact))
+    for name, fact in lines:
+        made.add_row(name, fact)
     return made
 
 

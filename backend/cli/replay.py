@@ -6,7 +6,7 @@ import typer
 
 from backend.cli.connection import market, operator, parse_id_of
 from backend.cli.options import AsJson
-from backend.cli.output import emit, figures, identity, note, table, words
+from backend.cli.output import emit, figures, identity, note, notes, table, words
 from backend.domain.errors import Invalid
 from backend.domain.ids import EpochId
 from backend.domain.money import format_credits
@@ -34,7 +34,12 @@ def replay(
     last: Annotated[int | None, typer.Option("--last", metavar="N", help="The newest N.", show_default=False)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute clearings again and prove them equal to what was decided; exit code 1 if one is not."""
+    """Compute clearings again and prove them equal to what was decided; exit code 1 if one is different.
+
+    A clearing whose book is not kept any more, or that other rules made, proves nothing: its verdict says so.
+    """
+    from rich.progress import Progress
+
     from backend.services import epochs
 
     if (epoch is None) == (last is None):
@@ -43,7 +48,14 @@ def replay(
         if epoch is not None:
             found = [epochs.replay(wired.uow(), operator(), EpochId(parse_id_of("epoch", epoch)))]
         else:
-            found = epochs.replay_last(wired.uow(), operator(), last or 0)
+            with Progress(console=notes(), transient=True, disable=not notes().is_terminal) as progress:
+                bar = progress.add_task("clearings", total=None)
+                found = epochs.replay_last(
+                    wired.uow(),
+                    operator(),
+                    last or 0,
+                    lambda done, total: progress.update(bar, completed=done, total=total),
+                )
     documents = [view(one) for one in found]
     columns = [identity("Epoch"), words("Market"), words("Mechanism"), figures("Orders"), figures("Offers")]
     columns += [figures("Trades"), figures("Price"), words("Verdict")]

@@ -7,6 +7,7 @@ import typer
 from backend.cli.connection import account_named, market, operator, parse_id_of
 from backend.cli.options import AccountOption, AsJson, examples, group
 from backend.cli.output import emit, figures, identity, record, table, words
+from backend.domain.fees import format_percent
 from backend.domain.ids import SlaWindowId
 from backend.domain.money import format_credits
 from backend.domain.sla import SlaState, SlaWindow
@@ -32,10 +33,11 @@ def list_windows(
         identity("Window"),
         words("Tier"),
         words("State"),
-        *(figures(name) for name in ("Requests", "p95 ms", "Uptime ppm", "Withheld", "Credit")),
+        *(figures(name) for name in ("Requests", "p95 ms", "Uptime %", "Withheld", "Credit")),
     ]
     shown = ("id", "tier", "state", "requests", "latency_ms_p95", "uptime_ppm", "withheld", "credit")
-    emit(as_json, documents, table(columns, [[d[name] for name in shown] for d in documents]))
+    rows = [[percent(d[name]) if name == "uptime_ppm" else d[name] for name in shown] for d in documents]
+    emit(as_json, documents, table(columns, rows))
 
 
 @verbs.command(epilog=examples("swarmex sla show 0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"))
@@ -49,7 +51,14 @@ def show(
     with market() as wired:
         found = sla.show_window(wired.uow(), SlaWindowId(parse_id_of("window", window)), operator())
     document = _document(found)
-    emit(as_json, document, record(document))
+    shares = {name: percent(document[f"{name}_ppm"]) for name in ("uptime", "credit")}
+    facts = {name: fact for name, fact in document.items() if not name.endswith("_ppm")}
+    emit(as_json, document, record(facts | {f"{name} %": share for name, share in shares.items()}))
+
+
+def percent(ppm: int | None) -> str | None:
+    """A share of parts per million as people read it, where there is one."""
+    return None if ppm is None else format_percent(ppm)
 
 
 def _document(window: SlaWindow) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What is told of tiers: as in the HTTP API, and as tables."""
 
 from collections.abc import Sequence
+from datetime import datetime, time
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -45,8 +46,13 @@ def tiers(documents: Sequence[Document], title: str | None = None) -> Table:
 
 def one(document: Document) -> Table:
     """A tier with its shares as percentages."""
-    shares = {name: f"{format_percent(document[name])}%" for name in ("uptime_ppm", "reserved_ppm")}
-    return record(document | shares | {"ladder": [_step(step) for step in document["ladder"]]})
+    return record({name.removesuffix("_ppm"): _fact(name, fact) for name, fact in document.items()})
+
+
+def _fact(name: str, fact: Any) -> object:
+    if name.endswith("_ppm"):
+        return f"{format_percent(fact)}%"
+    return [_step(step) for step in fact] if name == "ladder" else fact
 
 
 def _row(document: Document) -> tuple[object, ...]:
@@ -60,8 +66,13 @@ def _row(document: Document) -> tuple[object, ...]:
         format_percent(document["uptime_ppm"]),
         document["weight"],
         format_percent(document["reserved_ppm"]),
-        f"{document['valid_from']:%Y-%m-%d}",
+        _start(document["valid_from"]),
     )
+
+
+def _start(moment: datetime) -> str:
+    """A day; with the time unless it is midnight, since a day may have several versions."""
+    return f"{moment:%Y-%m-%d}" if moment.time() == time() else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _short(credits: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 EDGES_PPM = (500_000, 1_000_000, 2_000_000)  # upper edges of all bands but the last, as shares of the spot price
 BANDS = len(EDGES_PPM) + 1
-PARTIES_MIN = 3  # two who know their own quotes could else read off the third's
+PARTIES_MIN = 3  # of two, each could read off the other's quotes
 
 
 @dataclass(frozen=True, slots=True)

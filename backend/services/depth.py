@@ -7,6 +7,7 @@ from backend.domain.access import Principal, Role
 from backend.domain.depth import Band, sealed
 from backend.domain.errors import Invalid
 from backend.domain.pricing import Market
+from backend.services.pricing import check_part
 from backend.storage.depth import BookOffer, BookOrder
 from backend.storage.unit_of_work import UnitOfWork
 
@@ -60,6 +61,7 @@ def market_book(
 ) -> MarketBook:
     """Up to `limit` open orders and as many offers, of one class or region or all; raises Forbidden, or Invalid."""
     principal.require(Role.ADMIN)
+    check_part(resource_class, region)
     if not 1 <= limit <= BOOK_MAX:
         raise Invalid(f"limit {limit}", code="invalid_limit", field="limit", accepted=f"1 to {BOOK_MAX}")
     with uow:

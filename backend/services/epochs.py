@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -20,6 +20,8 @@ BOOKS_KEPT = timedelta(days=30)
 FORGET_MAX = 1_000
 REPLAY_MAX = 10_000
 LIST_MAX = 500
+
+Tell = Callable[[int, int], None]
 
 
 class Verdict(StrEnum):
@@ -83,13 +85,18 @@ def replay(uow: UnitOfWork, principal: Principal, epoch_id: EpochId) -> Replay:
         return _replay(uow, epoch)
 
 
-def replay_last(uow: UnitOfWork, principal: Principal, last: int) -> list[Replay]:
-    """The same for the newest epochs, newest first; raises Invalid for a number out of range."""
+def replay_last(uow: UnitOfWork, principal: Principal, last: int, tell: Tell = lambda _, __: None) -> list[Replay]:
+    """The same for the newest epochs, newest first, telling how many are done of how many; raises Invalid."""
     principal.require(Role.ADMIN)
     if not 1 <= last <= REPLAY_MAX:
         raise Invalid(f"{last} epochs", code="invalid_last", field="last", accepted=f"1 to {REPLAY_MAX}")
     with uow:
-        return [_replay(uow, epoch) for epoch in uow.epochs.newest(last)]
+        found = uow.epochs.newest(last)
+        replays = []
+        for epoch in found:
+            replays.append(_replay(uow, epoch))
+            tell(len(replays), len(found))
+        return replays
 
 
 def list_epochs(uow: UnitOfWork, limit: int = 100) -> list[Epoch]:
@@ -121,7 +128,10 @@ def _replay(uow: UnitOfWork, epoch: Epoch) -> Replay:
         return Replay(epoch, Verdict.NOT_KEPT, len(decided), 0)
     if epoch.rules != RULES:
         return Replay(epoch, Verdict.OTHER_RULES, len(decided), 0)
-    book = Book.load(dumped)
+    try:
+        book = Book.load(dumped)
+    except Invalid:  # damaged: one such book must not hide what all the others say
+        return Replay(epoch, Verdict.OTHER_BOOK, len(decided), 0)
     if book.digest() != epoch.book_digest:
         return Replay(epoch, Verdict.OTHER_BOOK, len(decided), 0)
     clearing = clear(book, epoch.mechanism, epoch.id.int)

@@ -4,7 +4,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from backend.domain.errors import Invalid
+from backend.domain.market_rules import check_market
 from backend.domain.pricing import EPOCH_S, PRICE_POINTS_KEPT, PricePoint, next_move
+from backend.domain.tiers import ResourceClass
 from backend.storage.markets import PricedSupply
 from backend.storage.price_points import Stretch
 from backend.storage.unit_of_work import UnitOfWork
@@ -35,10 +37,23 @@ def reprice(uow: UnitOfWork, now: datetime) -> int:
 
 def price_history(uow: UnitOfWork, stretch: Stretch, limit: int = 100) -> list[PricePoint]:
     """Spot prices as they were, newest first, with what moved them; raises Invalid."""
+    check_part(stretch.resource_class, stretch.region)
+    if stretch.since and stretch.before and stretch.before <= stretch.since:
+        raise Invalid(
+            f"no time is from {stretch.since.isoformat()} on and before {stretch.before.isoformat()}",
+            code="invalid_before",
+            field="before",
+            accepted="a later time than that from which on",
+        )
     if not 1 <= limit <= HISTORY_MAX:
         raise Invalid(f"limit {limit}", code="invalid_limit", field="limit", accepted=f"1 to {HISTORY_MAX}")
     with uow:
         return uow.price_points.newest(stretch, limit)
+
+
+def check_part(resource_class: str | None, region: str | None) -> None:
+    """Raise Invalid if no market can be of that class or region: an answer with nothing in it would say too little."""
+    check_market(resource_class or ResourceClass.CLOUD, region or "any")
 
 
 def forget_prices(uow: UnitOfWork, now: datetime, limit: int = FORGET_BATCH_MAX) -> int:

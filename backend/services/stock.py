@@ -8,6 +8,7 @@ from backend.domain.errors import Unavailable
 from backend.domain.machines import Machine, Needs
 from backend.domain.orders import MarketState, WorkloadRequest
 from backend.domain.placement import Machines, feasible, shortfalls
+from backend.domain.placement.shortfalls import NONE, Shortfall
 from backend.domain.pricing import Market
 from backend.storage.unit_of_work import UnitOfWork
 
@@ -50,10 +51,18 @@ def suitable_first(needs: Needs, markets: list[MarketState], stock: Stock) -> li
 
 def _unmet(needs: Needs, machines: Sequence[Machine]) -> Unavailable:
     lacking = shortfalls(needs, machines[:COMPARED_MAX])
-    wanted = "; ".join(f"{short.need}: {short.wanted} wanted, {short.best} is the best" for short in lacking)
+    wanted = "; ".join(f"{short.need}: {short.wanted} wanted, {_best(short)}" for short in lacking)
     return Unavailable(
         f"no node has what is needed: {wanted}",
         code="needs_unmet",
         field=f"needs.{lacking[0].need}",
-        accepted="; ".join(f"{short.need} {short.best}" for short in lacking),
+        accepted="; ".join(f"{short.need} {_instead(short)}" for short in lacking),
     )
+
+
+def _best(short: Shortfall) -> str:
+    return "none has it" if short.best == NONE else f"{short.best} is the best"
+
+
+def _instead(short: Shortfall) -> str:
+    return "left out" if short.best == NONE else short.best

@@ -41,6 +41,12 @@ def test_the_history_tells_prices_and_causes_but_not_that_an_ask_held_one(caller
     assert told(before=newest["at"]).json() == [opening]
     assert problem(told(limit="0")) == problem(told(limit="1001")) == (422, "invalid_limit", "limit")
     assert problem(told(since="soon")) == (422, "invalid_since", "since")
+    assert told(since="soon").json()["error"]["accepted"] == "a valid datetime or date"
+    assert problem(told(resource_class="toaster")) == (422, "invalid_resource_class", "resource_class")
+    assert problem(told(region="The Moon")) == (422, "invalid_region", "region")
+    assert problem(told(since=newest["at"], before=newest["at"])) == (422, "invalid_before", "before")
+    wrong = callers.admin.get("/api/v1/markets/book", params={"resource_class": "toaster"})
+    assert problem(wrong) == (422, "invalid_resource_class", "resource_class")
 
 
 def test_depth_is_told_to_everybody_and_the_book_to_admins_only(callers: Callers, priced: Supply) -> None:

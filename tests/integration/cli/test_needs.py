@@ -67,6 +67,9 @@ def test_needs_that_cannot_be_met_are_refused_with_what_is_short(
     market.node("plain")
     market.executor()
     assert cli.refused(*place, "--need", "cores=64") == ("needs_unmet", "needs.cores")
+    nowhere = cli.run(*place, "--need", "residency=fr").err
+    assert "residency: fr wanted, none has it" in nowhere
+    assert "accepted: residency left out" in nowhere
     assert "1 is the best" in cli.run(*place, "--need", "cores=64", "--quote").err
     assert cli.refused(*place, "--need", "cores=nan") == ("invalid_cores", "needs.cores")
     assert cli.refused(*place, "--need", "never=nobody") == ("unknown_node", "needs.never")

@@ -37,16 +37,21 @@ def test_the_history_of_a_market_is_listed_with_its_course(cli: Cli, priced: Mar
     assert "fog/north  ▁▁" in cli.run("market", "history", "fog/north").out
     assert cli.refused("market", "history", "--from", "soon") == ("invalid_time", "from")
     assert cli.refused("market", "history", "--limit", 0) == ("invalid_limit", "limit")
+    never = ("--from", "2026-10-02", "--to", "2026-10-01")
+    assert cli.refused("market", "history", *never) == ("invalid_before", "before")
     assert cli.refused("market", "history", "fog") == ("invalid_region", "region")
 
 
 def test_depth_gives_nobody_away_and_the_book_shows_all_to_the_operator(cli: Cli, priced: Market) -> None:
     [order] = priced.place(limit_nano_per_slot_s=7 * ASK)
     [depth] = cli.json("market", "depth")
+    assert cli.json("market", "depth", "fog/north") == [depth]
+    assert cli.json("market", "depth", "fog/south") == []
+    assert cli.refused("market", "depth", "toaster/north") == ("invalid_resource_class", "resource_class")
     hidden = {"above": None, "up_to": None, "slots": None, "fewer_than_3": True}
     assert (depth["slots_free"], depth["free"], depth["waiting"]) == (3, [hidden], [hidden])
     shown = cli.run("market", "depth").out
-    assert "of fewer than 3" in shown
+    assert "of fewer than 3 accounts" in shown
     assert "0.007" not in shown
     book = cli.json("market", "book")
     assert [(o["order"], o["limit"]) for o in book["orders"]] == [(str(order.id), "0.007000000")]
@@ -78,9 +83,18 @@ def test_rules_are_listed_and_set_in_part(cli: Cli, priced: Market) -> None:
     assert again == made | {"floor": "0.001000000", "cap": "2.000000000"}
     assert cli.json("market", "rules", "list") == [again]
     assert "80%" in cli.run("market", "rules", "list").out
+    assert "target     70.5%" in cli.run("market", "rules", "set", "fog/north", "--target", "70.5").out
     assert [entry["action"] for entry in cli.json("log", "list", "--subject", "market fog/north")] == [
         "market.rules"
-    ] * 2
+    ] * 3
+
+
+def test_a_target_is_refused_in_the_percent_that_it_is_typed_in(cli: Cli, market: Market) -> None:
+    done = cli.run("market", "rules", "set", "fog/north", "--target", "101", "--json")
+    assert done.document["error"]["accepted"].startswith("a percentage")
+    done = cli.run("market", "rules", "set", "fog/north", "--target", "99.5", "--json")
+    assert done.document["error"]["accepted"] == "1 to 99 percent"
+    assert "swarmex market rules set --help" in done.document["error"]["next"]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +105,8 @@ def test_rules_are_listed_and_set_in_part(cli: Cli, priced: Market) -> None:
         (("fog/north", "--floor", "NaN"), "invalid_amount", "floor"),
         (("fog/north", "--cap", "-1"), "invalid_amount", "cap"),
         (("fog/north", "--floor", "2", "--cap", "1"), "invalid_cap", "cap"),
-        (("fog/north", "--target", "100"), "invalid_target", "target_ppm"),
+        (("fog/north", "--target", "100"), "invalid_target", "target"),
+        (("fog/north", "--target", "NaN"), "invalid_target", "target"),
         (("toaster/north", "--target", "50"), "invalid_resource_class", "resource_class"),
     ],
 )

@@ -67,7 +67,7 @@ def test_the_tables_read_well_and_fit_a_terminal(cli: Cli) -> None:
     assert (shown.code, shown.err) == (0, "")
     lines = shown.out.splitlines()
     assert max(map(len, lines)) <= 100
-    heads = ["From", "Orders", "Spot price", "Price paid", "Used", "Traded", "Waiting", "Given up", "Welfare"]
+    heads = ["From", "Orders", "Spot price", "Price paid", "Used", "Traded", "Waiting", "Gave up", "Welfare"]
     assert lines[1].split() == " ".join(heads).split()
     assert [line.split("  ")[0] for line in lines[3:5]] == ["00:00", "01:00"]
     assert lines[28].startswith("01:00 +1")

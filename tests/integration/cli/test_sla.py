@@ -24,6 +24,8 @@ def test_windows_are_listed_and_shown(cli: Cli, market: Market) -> None:
         assert cli.json("sla", "list", "--account", party, "--state", "open") == [window]
     assert cli.json("sla", "list", "--state", "closed") == []
     assert window["id"] in cli.run("sla", "list").out
+    assert "Uptime %" in cli.run("sla", "list").out
+    assert "uptime %" in cli.run("sla", "show", window["id"]).out
     sla.close_due(market.app.uow(), utc_now() + WINDOW)
     [closed] = cli.json("sla", "list", "--state", "closed")
     assert (closed["uptime_ppm"], closed["credit_ppm"]) == (1_000_000, 0)

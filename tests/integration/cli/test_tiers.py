@@ -31,7 +31,16 @@ def test_a_tier_is_changed_now_and_for_a_time_to_come(cli: Cli, market: Market) 
     assert [v["version"] for v in document["versions"]] == [1, 2, 3, 4]  # the last: the one to come, with the new cap
     assert document["versions"][3]["month_cap"] == "60000.000000000"
     shown = cli.run("tier", "show", "large").out
-    for part in ("99.95%", "below 99% uptime 30% back", "Versions", "2999-01-01", "7.5 / 60000"):
+    assert "ppm" not in shown
+    assert f"{now['valid_from'][:10]} {now['valid_from'][11:16]}" in shown  # versions of one day can be told apart
+    for part in (
+        "uptime          99.95%",
+        "reserved        12.5%",
+        "below 99% uptime 30% back",
+        "Versions",
+        "2999-01-01",
+        "7.5 / 60000",
+    ):
         assert part in shown, part
     assert cli.json("tier", "set", "small", "--credit", "none")["ladder"] == []
     assert "below" not in cli.run("tier", "show", "small").out

@@ -43,7 +43,9 @@ def busy_epoch(market: Market) -> None:
 
 def test_what_was_decided_is_computed_again_from_the_book_that_was_published(market: Market) -> None:
     busy_epoch(market)
-    [replayed] = epochs.replay_last(market.app.uow(), ADMIN, 10)
+    told: list[tuple[int, int]] = []
+    [replayed] = epochs.replay_last(market.app.uow(), ADMIN, 10, lambda *done: told.append(done))
+    assert told == [(1, 1)]
     assert replayed.verdict is Verdict.EQUAL
     assert replayed.decided == replayed.computed == 6
     assert (replayed.epoch.orders, replayed.epoch.offers) == (10, 3)

@@ -56,7 +56,7 @@ def test_markets_with_a_node_that_suits_come_first(stocked: Market) -> None:
         (Needs(gpu_model="h100", cores=2), "needs.gpu_model", "gpu_model a100"),
         (Needs(residency=("fr",), accelerators=1), "needs.residency", "residency de"),
         (Needs(trust_min_ppm=900_000), "needs.trust_min_ppm", "trust_min_ppm 50000"),
-        (Needs(only=(ABSENT,)), "needs.only", "only none"),
+        (Needs(only=(ABSENT,)), "needs.only", "only left out"),
     ],
     ids=str,
 )

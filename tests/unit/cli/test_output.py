@@ -1,4 +1,4 @@
-"""Tables fit a terminal of 100 columns and show ids whole."""
+"""Tables fit their terminal, however narrow it is, and show ids whole."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -24,6 +24,23 @@ def test_ids_are_shown_whole_however_narrow_the_terminal_is() -> None:
     lines = drawn(made, width=60)
     assert any(str(ID) in line for line in lines)
     assert all(len(line) <= 60 for line in lines)
+
+
+def test_a_table_that_would_fold_words_to_letters_shows_a_fact_a_line_with_nothing_cut_off() -> None:
+    columns = [identity("Epoch"), words("Market"), words("Verdict"), figures("Price"), figures("Paid")]
+    row = (ID, "dedicated/north", "equal", "0.250000000", "1000.000000000")
+    made = table(columns, [row, row], "Clearings")
+    assert drawn(made, width=100)[1].split() == ["Epoch", "Market", "Verdict", "Price", "Paid"]
+    title, *lines = [line.rstrip() for line in drawn(made, width=70)]
+    assert title == "Clearings"
+    facts = [f"Epoch    {ID}", "Market   dedicated/north", "Verdict  equal", "Price    0.250000000"]
+    facts += ["Paid     1000.000000000"]
+    assert lines == [*facts, "", *facts]
+
+
+def test_a_table_without_rows_says_so_below_its_head() -> None:
+    assert [line.strip() for line in drawn(table([words("Name"), figures("Ask")], []))][-1] == "none"
+    assert "none" not in "".join(drawn(table([words("Name"), figures("Ask")], [("a", "1")])))
 
 
 def test_amounts_line_up_at_the_right() -> None:
