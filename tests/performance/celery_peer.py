@@ -9,30 +9,45 @@ from types import TracebackType
 from typing import Self
 
 import redis
+from celery import Celery
 
 from backend.messaging.celery_app import celery_app
 
 TASK = QUEUE = "benchmark.noop"
+RESULTS = "SWARMEX_BENCHMARK_RESULTS"  # set in a worker that keeps what its tasks return
 UNACKED = "unacked"  # where Celery keeps what is being worked on
 POLL_S = 0.005
 START_TIMEOUT_S = 30.0
 DRAIN_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
+RESULTS_KEPT_S = 300
 ROOT = Path(__file__).parents[2]
 
 
-class BareCelery:
-    """A solo worker in a process of its own, and a publisher in this one; both on the project's settings."""
+def app_with_results(redis_url: str) -> Celery:
+    """The project's application, but for its results, which the project has no use for."""
+    app = celery_app(redis_url)
+    app.conf.update(result_backend=redis_url, task_ignore_result=False, result_expires=RESULTS_KEPT_S)
+    return app
 
-    def __init__(self, redis_url: str) -> None:
-        self._app = celery_app(redis_url)
+
+class BareCelery:
+    """A solo worker in a process of its own, and a publisher in this one; both on the project's settings.
+
+    With `results` each task's result is kept in Redis and awaited by the publisher, as whoever wants to know that
+    something was done must.
+    """
+
+    def __init__(self, redis_url: str, results: bool = False) -> None:
+        self._results = results
+        self._app = app_with_results(redis_url) if results else celery_app(redis_url)
         self._redis = redis.Redis.from_url(redis_url, socket_timeout=5)
         command = [sys.executable, "-m", "celery", "--app", "tests.performance.celery_noop", "worker"]
         command += ["--pool", "solo", "--queues", QUEUE, "--loglevel", "ERROR", "--without-gossip", "--without-mingle"]
         self._worker = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | {"SWARMEX_REDIS_URL": redis_url},
+            env=os.environ | {"SWARMEX_REDIS_URL": redis_url} | ({RESULTS: "1"} if results else {}),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -52,10 +67,12 @@ class BareCelery:
         self._end()
 
     def tasks_per_s(self, count: int) -> float:
-        """From the first publish to the last acknowledgement, both processes at work at the same time."""
+        """From the first publish to the last acknowledgement, or result, both processes at work at the same time."""
         started = time.perf_counter()
-        for _ in range(count):
-            self._app.send_task(TASK, queue=QUEUE)
+        sent = [self._app.send_task(TASK, queue=QUEUE) for _ in range(count)]
+        if self._results:
+            for task in sent:
+                task.get(timeout=DRAIN_TIMEOUT_S)
         self._drain(DRAIN_TIMEOUT_S)
         return count / (time.perf_counter() - started)
 
