@@ -14,10 +14,16 @@ ARGS ?=
 
 ##@ Run
 
-demo: $(VENV)/.run  ## start a market of sample machines, buy and run real work on it, show the receipts
+# RUNTIME=docker (or swarm) runs agents as containers of the image; the servers and the manager stay processes.
+ifneq ($(RUNTIME),)
+export SWARMEX_RUNTIME := $(RUNTIME)
+endif
+in_containers := $(if $(filter docker swarm,$(RUNTIME)),image)
+
+demo: $(VENV)/.run $(in_containers)  ## start a market of sample machines, buy and run real work on it, show the receipts; RUNTIME=docker: in containers
 	@$(BIN)/swarmex demo
 
-up: $(VENV)/.run  ## the same market, kept running
+up: $(VENV)/.run $(in_containers)  ## the same market, kept running
 	@$(BIN)/swarmex up
 
 down: $(VENV)/.run  ## stop what `make up` started
@@ -28,6 +34,12 @@ migrate: $(VENV)/.run  ## start the servers if none are configured, bring the da
 
 worker: $(VENV)/.run  ## one inference agent; POOL=name chooses the nodes that it serves
 	@eval "$$($(BIN)/swarmex node login)" && exec $(BIN)/python -m agents inference --pool $(or $(POOL),core)
+
+docker-up: image  ## the whole market in containers, with Prometheus; secrets are made once, in docker/.env
+	@docker/up
+
+docker-down:  ## stop what `make docker-up` started; its data stays
+	@docker/up down
 
 image:  ## build swarmex:<version> for Docker; BASE_IMAGE=name stands on another image than the official Python
 	@docker/build-image
@@ -49,6 +61,9 @@ test-integration: $(VENV)/.dev  ## one layer at a time, on real servers
 
 test-e2e: $(VENV)/.dev  ## the whole system, as its users see it
 	$(call tests,tests/e2e)
+
+chaos: $(VENV)/.dev  ## break every part of a market with 2,000 orders in flight, and show how it recovers; SEED=n
+	$(call tests,tests/e2e/chaos,--chaos $(if $(SEED),--chaos-seed $(SEED)))
 
 test-performance: $(VENV)/.dev  ## limits that must hold, one test at a time
 	$(call tests,tests/performance)
@@ -117,8 +132,9 @@ help:  ## this list
 	    /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 	    /^[a-z0-9-]+:.*  ## / { printf "  %-18s%s\n", $$1, $$2 }' Makefile
 
-.PHONY: demo up down migrate worker image benchmark load lint types format lock environment clean help test \
-    test-unit test-integration test-e2e test-performance test-fast test-slow test-redis test-database \
+.PHONY: demo up down migrate worker image docker-up docker-down benchmark load lint types format lock environment \
+    clean help test \
+    test-unit test-integration test-e2e chaos test-performance test-fast test-slow test-redis test-database \
     test-docker test-parallel test-coverage test-ci
 
 # --- .venv: a stamp for what runs, one for what develops; the second lock contains the first.

@@ -1,9 +1,15 @@
 """`python -m agents KIND`: one agent in this process. Imports are late: start-up time is what they cost."""
 
 import argparse
+import atexit
+import gc
+import logging
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from typing import NoReturn
 from uuid import UUID
 
 from backend.domain.fleet import AgentKind
@@ -17,7 +23,7 @@ DIRECT = {
 EPILOG = """
 Settings come from the environment (prefix SWARMEX_): SWARMEX_DATABASE_URL and SWARMEX_REDIS_URL, or
 SWARMEX_DATA_FOLDER with servers that are up. SWARMEX_AGENT_NAME names the agent, SWARMEX_LOG_LEVEL is
-DEBUG, INFO, WARNING or ERROR.
+DEBUG, INFO, WARNING or ERROR. With SWARMEX_METRICS_PORT it serves Prometheus at SWARMEX_BIND_HOST.
 An inference agent wants SWARMEX_NODE_DATABASE_URL instead of SWARMEX_DATABASE_URL.
 SIGTERM or Ctrl-C: the agent finishes what it has begun and exits with 0.
 
@@ -30,8 +36,9 @@ examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the agent until it is told to end: 0 after a drain, 1 if it cannot start, 2 for bad usage."""
     options = _parser().parse_args(argv)
-    from backend import bootstrap
-    from backend.domain.errors import SwarmexError
+    with _importing():
+        from backend import bootstrap
+        from backend.domain.errors import SwarmexError
 
     try:
         bootstrap.configure_logging(bootstrap.settings().log_level)
@@ -61,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(kind: AgentKind, options: argparse.Namespace) -> int:
-    from agents.base import Identity
+    from agents.base import Agent, Identity
     from backend import bootstrap
     from backend.domain.ids import AgentId
 
@@ -69,13 +76,29 @@ def _run(kind: AgentKind, options: argparse.Namespace) -> int:
     agent_id = AgentId(bootstrap.new_id())
     identity = Identity.of_this_process(agent_id, settings.agent_name or f"{kind}-{agent_id.hex[-6:]}")
     if kind == AgentKind.INFERENCE:
-        from agents.inference.launch import launch
+        with _importing():
+            from agents.inference.launch import launch
 
         return launch(settings, identity, node=options.node, pool=options.pool)
     module, name, _ = DIRECT[kind]
-    agent = getattr(import_module(module), name)
-    code: int = agent(identity, bootstrap.connect(settings, start_servers=False)).run()
-    return code
+    with _importing():
+        kind_of_agent = getattr(import_module(module), name)
+    from agents.exposition import expose
+
+    agent: Agent = kind_of_agent(identity, bootstrap.connect(settings, start_servers=False))
+    expose(settings, agent)
+    return agent.run()
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """Imports stay: looking through them for garbage would be a seventh of the start-up (measured)."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _pool(name: str) -> str:
@@ -84,5 +107,14 @@ def _pool(name: str) -> str:
     return name
 
 
+def _leave(code: int) -> NoReturn:
+    """End without the interpreter's own farewell: a thread that outlived its time and logs meanwhile would abort it."""
+    atexit._run_exitfuncs()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())

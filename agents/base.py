@@ -18,10 +18,10 @@ import structlog
 
 from agents.backoff import delay_s
 from agents.heartbeat import Heartbeat, Registry
-from backend.domain.events import Topic
+from backend.domain.events import Audience, Topic
 from backend.domain.ids import AgentId
 from backend.domain.work import AgentBeat
-from backend.messaging.bus import Bus
+from backend.messaging.ports import EventBus
 from backend.messaging.subscription import Subscription
 
 SLICE_S = 0.1  # a signal is acted on within this time, since handlers must not touch locks
@@ -58,11 +58,16 @@ class Agent:
     channels: ClassVar[tuple[Topic, ...]] = ()
     period_s: ClassVar[float] = 1.0  # a tick at least so often, since events may be lost
 
-    def __init__(self, identity: Identity, registry: Registry, bus: Bus) -> None:
+    def __init__(self, identity: Identity, registry: Registry, bus: EventBus) -> None:
         self.identity = identity
         self._registry = registry
         self._bus = bus
         self._draining = False
+        self._hurried = False
+        self.ticks = 0
+        self.failures = 0
+        self._ticked_s = time.monotonic()
+        self._missed = False
 
     def tick(self, now: datetime) -> Pace:
         """Do what is due; errors are waited out and the tick is repeated."""
@@ -79,24 +84,50 @@ class Agent:
         """Called once, after the last tick: finish or hand back what is held."""
 
     def beat(self) -> AgentBeat:
-        """The sign of life; agents that serve nodes add where."""
+        """The sign of life and of progress; agents that serve nodes add where, and what they got done."""
         who = self.identity
-        return AgentBeat(who.agent_id, self.name, who.name, who.host, who.pid)
+        return AgentBeat(
+            who.agent_id,
+            self.name,
+            who.name,
+            who.host,
+            who.pid,
+            work_done=self.ticks,
+            tick_age_ms=self.tick_age_ms(),
+        )
+
+    def tick_age_ms(self) -> int:
+        """How long ago the last tick ended, well or not; what hangs in a tick is seen by this."""
+        return 0 if self._draining else int((time.monotonic() - self._ticked_s) * 1_000)
+
+    def audience(self) -> Audience:
+        """Whose events it hears beside everybody's: those of its kind and its own; agents that serve nodes add them."""
+        return Audience(kind=self.name, agent=str(self.identity.agent_id))
+
+    def missed_events(self, since: datetime) -> None:
+        """Called when events after `since` may have been missed: a tick reads the whole truth, so one comes now."""
+        log.info("agent.resync", since=since.isoformat())
+        self._missed = True
 
     def drain(self) -> None:
-        """Ask for an orderly end; safe to call from a signal handler and from any thread."""
+        """Ask for an orderly end, with the time that it takes; safe to call from any thread."""
         self._draining = True
+
+    def hurry(self) -> None:
+        """Ask for an orderly end within the time that a signal leaves; safe to call from a signal handler."""
+        self._hurried = True
+        self.drain()
 
     def run(self) -> int:
         """Work until asked to end; the process's exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: self.drain())
+            signal.signal(number, lambda _number, _frame: self.hurry())
         structlog.contextvars.bind_contextvars(agent=self.name, agent_name=self.identity.name)
         self.opened()
         heartbeat = Heartbeat(self._registry, self)
         heartbeat.start()
         log.info("agent.started", agent_id=str(self.identity.agent_id), pid=self.identity.pid)
-        subscription = self._bus.subscribe(self.channels)
+        subscription = self._bus.subscribe(self.channels, self.audience(), self.missed_events)
         try:
             self._work(subscription)
         finally:
@@ -113,19 +144,27 @@ class Agent:
                 pace = self.tick(datetime.now(UTC))
             except Exception as error:  # of any layer below; the loop is what outlives them
                 failures += 1
+                self.failures += 1
                 wait_s = delay_s(failures, random())
                 log.warning("agent.tick_failed", error=repr(error), failures=failures, retry_s=round(wait_s, 3))
+                self._turned()
                 self._sleep(wait_s)
                 continue
             failures = 0
+            self._turned()
             if pace is Pace.REST:
                 self._rest(subscription)
 
+    def _turned(self) -> None:
+        self.ticks += 1
+        self._ticked_s = time.monotonic()
+
     def _rest(self, subscription: Subscription) -> None:
-        """Until an event arrives or the period is over."""
+        """Until an event arrives, or may have been missed, or the period is over."""
         deadline = time.monotonic() + self.period_s
         while not self._draining and (left_s := deadline - time.monotonic()) > 0:
-            if subscription.wait(min(left_s, SLICE_S)):
+            if subscription.wait(min(left_s, SLICE_S)) or self._missed:
+                self._missed = False
                 return
 
     def _sleep(self, seconds: float) -> None:

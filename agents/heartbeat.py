@@ -1,10 +1,12 @@
 """The thread that says that an agent is alive, whatever its tick is busy with."""
 
+from contextlib import suppress
 from threading import Event, Thread
 from typing import Protocol
 
 import structlog
 
+from backend import bootstrap
 from backend.domain.ids import AgentId
 from backend.domain.work import BEAT_S, AgentBeat, BeatAnswer
 
@@ -51,6 +53,7 @@ class Heartbeat:
         self._stopping = Event()
         self._registered = False
         self._failing = False
+        self._sign = bootstrap.settings().beat_file
         self._thread = Thread(target=self._keep_beating, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -65,7 +68,14 @@ class Heartbeat:
     def _keep_beating(self) -> None:
         while not self._stopping.is_set():
             self._beat_once()
+            self._leave_sign()
             self._stopping.wait(self._every_s)
+
+    def _leave_sign(self) -> None:
+        """For whoever asks in this container: it was up once and still beats, whether or not anybody hears it."""
+        if self._registered and self._sign is not None:
+            with suppress(OSError):
+                self._sign.touch()
 
     def _beat_once(self) -> None:
         try:

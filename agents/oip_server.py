@@ -4,6 +4,7 @@ import asyncio
 import math
 import secrets
 import socket
+from dataclasses import dataclass
 from threading import Event, Thread
 
 import structlog
@@ -14,8 +15,9 @@ from agents.inference.admission import IN_FLIGHT_MAX, THREADS_MAX, Admission
 from agents.inference.catalogue import Catalogue
 from agents.inference.models import LoadedModels
 from agents.inference.oip_app import OipApp
+from backend.domain.errors import Invalid
 
-HOST = "127.0.0.1"
+ANY_ADDRESS = {"", "0.0.0.0"}  # noqa: S104  # compared with, not bound
 BACKLOG = 512
 KEEP_ALIVE_S = 5  # longer than the gateway keeps an idle connection, so that it never uses one we just closed
 START_S = 2
@@ -23,6 +25,34 @@ GRACE_S = 4.0
 TOKEN_BYTES = 32
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the server listens, and by which host name or address others reach it (None: by the same)."""
+
+    host: str = "127.0.0.1"
+    advertised: str | None = None
+
+    def told(self) -> str:
+        """What others are told; in a container, which listens on all of its addresses, its own in its network.
+
+        Raises Invalid(`no_advertised_host`).
+        """
+        if self.advertised or self.host not in ANY_ADDRESS:
+            return self.advertised or self.host
+        found = socket.gethostbyname(socket.gethostname())
+        if found.startswith("127."):
+            raise Invalid(
+                f"this machine knows itself as {found} only, where nobody else reaches it",
+                code="no_advertised_host",
+                field="SWARMEX_ADVERTISE_HOST",
+                accepted="the name or address by which the API reaches this machine",
+            )
+        return found
+
+
+LOOPBACK = Address()
 
 
 class OipServer:
@@ -33,6 +63,7 @@ class OipServer:
         catalogue: Catalogue,
         models: LoadedModels,
         *,
+        address: Address = LOOPBACK,
         port: int = 0,
         in_flight_max: int = IN_FLIGHT_MAX,
         threads: int = THREADS_MAX,
@@ -40,9 +71,9 @@ class OipServer:
         self.token = secrets.token_urlsafe(TOKEN_BYTES)
         self._catalogue = catalogue
         self._models = models
-        self._socket = socket.create_server((HOST, port), backlog=BACKLOG)
+        self._socket = socket.create_server((address.host, port), backlog=BACKLOG)
         # Kept, since a last beat may ask for it when the socket is closed. Connections queue until it is up.
-        self.endpoint = f"http://{HOST}:{self._socket.getsockname()[1]}"
+        self.endpoint = f"http://{address.told()}:{self._socket.getsockname()[1]}"
         self._server: uvicorn.Server | None = None
         self._limits = in_flight_max, threads
         self._app: OipApp | None = None

@@ -1,6 +1,7 @@
 """The pricing agent: moves every market's spot price with its utilisation, and checks what nodes answered."""
 
 import time
+from contextlib import suppress
 from datetime import datetime
 from random import random
 from typing import ClassVar
@@ -8,7 +9,8 @@ from typing import ClassVar
 from agents.base import Identity, Pace
 from agents.chores import Chore, run_due
 from agents.direct import DirectAgent
-from backend.bootstrap import Swarmex, new_id
+from agents.presence import TELL_EVERY_S, Presence
+from backend.bootstrap import Swarmex, new_id, utc_now
 from backend.domain.events import Topic
 from backend.services import canaries
 from backend.services.pricing import FORGET_BATCH_MAX, forget_prices, reprice
@@ -26,11 +28,13 @@ class PricingAgent(DirectAgent):
 
     def __init__(self, identity: Identity, app: Swarmex) -> None:
         super().__init__(identity, app)
-        self._chores = (
+        duties = (
             Chore("reprice", self._reprice),
             Chore("forget", self._forget, FORGET_EVERY_S),
             Chore("canaries", self._check, CANARIES_EVERY_S),
         )
+        self._presence = Presence(app, self.name, identity, [duty.name for duty in duties])
+        self._chores = (*duties, Chore("presence", self._presence.tell, TELL_EVERY_S))
 
     def tick(self, now: datetime) -> Pace:
         more = run_due(self._chores, now, time.monotonic(), random())
@@ -47,3 +51,7 @@ class PricingAgent(DirectAgent):
         """A few items of real orders, chosen by a seed that nobody knows before."""
         canaries.check(self.uow(), now, None, self.app.objects, str(new_id()), most=CANARIES_MAX)
         return False
+
+    def drained(self) -> None:
+        with suppress(Exception):  # of any layer below: then the fact runs out
+            self._presence.end(utc_now())

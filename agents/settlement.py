@@ -7,17 +7,25 @@ from typing import ClassVar
 
 import structlog
 
+from agents.alerting import Alerting
 from agents.base import Identity, Pace
 from agents.chores import Chore, run_due
 from agents.direct import DirectAgent
-from backend.bootstrap import Swarmex
+from agents.joint_worker import JointWorker
+from agents.presence import TELL_EVERY_S, Presence
+from agents.turns import Turns
+from backend.bootstrap import Swarmex, utc_now
 from backend.domain.events import Topic
 from backend.domain.ids import NodeId, UsageId
 from backend.messaging.dispatcher import Dispatcher
 from backend.services import (
     allocation,
     audit,
+    balancing,
+    coordination,
     holds,
+    joint_audit,
+    joint_tasks,
     relay,
     sessions,
     settlement,
@@ -26,8 +34,10 @@ from backend.services import (
     trust,
     usage_charges,
 )
+from backend.storage.unit_of_work import UnitOfWork
 
 SWEEP_EVERY_S = 0.5
+BALANCE_EVERY_S = 1.0
 WINDOWS_EVERY_S = 0.5
 EXPIRE_EVERY_S = 5.0
 USAGE_EVERY_S = 5.0
@@ -35,6 +45,7 @@ SLA_EVERY_S = 1.0
 TRUST_EVERY_S = 5.0
 EVIDENCE_EVERY_S = 60.0
 AUDIT_EVERY_S = 10.0
+SHARED_EVERY_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -54,22 +65,35 @@ class SettlementAgent(DirectAgent):
 
     def __init__(self, identity: Identity, app: Swarmex) -> None:
         super().__init__(identity, app)
+        self._alerting = Alerting(app)
         self._dispatcher = Dispatcher(app.redis_url)
         self._usage_after: UsageId | None = None  # where the next page of unpaid usage begins
         self._scored_after: NodeId | None = None  # where the next turn of scores begins
-        self._chores = (
+        self._joint = JointWorker(app, identity, {joint_audit.KIND: lambda p: joint_audit.audit_part(app.uow(), p)})
+        self._turns = Turns(app, identity)
+        alone = self._turns.alone
+        duties = (
             Chore("relay", self._relay),
             Chore("settle", self._settle),
             Chore("dispatch", self._dispatch),
             Chore("windows", self._settle_windows, WINDOWS_EVERY_S),
             Chore("sweep", self._sweep, SWEEP_EVERY_S),
+            Chore("balance", self._balance, BALANCE_EVERY_S),
             Chore("expire", self._expire, EXPIRE_EVERY_S),
             Chore("usage", self._charge_usage, USAGE_EVERY_S),
             Chore("sla", self._keep_promises, SLA_EVERY_S),
-            Chore("trust", self._rescore, TRUST_EVERY_S),
-            Chore("evidence", self._tidy_evidence, EVIDENCE_EVERY_S),
-            Chore("audit", self._audit, AUDIT_EVERY_S),
+            Chore("shared", self._tidy_shared, SHARED_EVERY_S),
+            # One replica does these at a time: together they would only do the same several times over.
+            Chore("trust", alone("settlement.trust", self._rescore, TRUST_EVERY_S), TRUST_EVERY_S),
+            Chore("evidence", alone("settlement.evidence", self._tidy_evidence, EVIDENCE_EVERY_S), EVIDENCE_EVERY_S),
+            Chore("audit", alone("settlement.audit", self._audit, AUDIT_EVERY_S), AUDIT_EVERY_S),
         )
+        self._presence = Presence(app, self.name, identity, [duty.name for duty in duties])
+        self._chores = (*duties, Chore("presence", self._presence.tell, TELL_EVERY_S))
+
+    def opened(self) -> None:
+        self._alerting.start()
+        self._joint.start()
 
     def tick(self, now: datetime) -> Pace:
         more = run_due(self._chores, now, time.monotonic(), random())
@@ -92,6 +116,9 @@ class SettlementAgent(DirectAgent):
         sweeper.sweep(self.uow(), now)
         return False
 
+    def _balance(self, now: datetime) -> bool:
+        return balancing.balance(self.uow(), now) > 0
+
     def _expire(self, now: datetime) -> bool:
         return holds.expire(self.uow(), now) >= holds.EXPIRE_MAX
 
@@ -103,18 +130,29 @@ class SettlementAgent(DirectAgent):
         counted, closed = sla.observe(self.uow(), now), sla.close_due(self.uow(), now)
         return counted >= sla.OBSERVE_ORDERS_MAX or closed >= sla.CLOSE_MAX
 
-    def _rescore(self, now: datetime) -> bool:
-        self._scored_after = trust.rescore(self.uow(), now, self._scored_after).after
+    def _tidy_shared(self, now: datetime) -> bool:
+        joint_tasks.sweep_joint(self.uow(), now)
+        return coordination.expire_facts(self.uow(), now) == coordination.EXPIRE_MAX
+
+    def _rescore(self, now: datetime, uow: UnitOfWork) -> bool:
+        self._scored_after = trust.rescore(uow, now, self._scored_after).after
         return False
 
-    def _tidy_evidence(self, now: datetime) -> bool:
-        return trust.tidy(self.uow(), now)
+    def _tidy_evidence(self, now: datetime, uow: UnitOfWork) -> bool:
+        return trust.tidy(uow, now)
 
-    def _audit(self, now: datetime) -> bool:
-        report = audit.audit_recent(self.uow(), now)
+    def _audit(self, now: datetime, uow: UnitOfWork) -> bool:
+        report = audit.audit_recent(uow, now)
         if not report.ok:
             log.error("audit.differences", found=sorted({difference.what for difference in report.differences}))
         return False
 
     def drained(self) -> None:
+        self._alerting.stop()
+        self._joint.stop()
+        try:
+            self._turns.end()
+            self._presence.end(utc_now())
+        except Exception as error:  # of any layer below: then both run out
+            log.warning("agent.kept_its_turns", error=repr(error))
         self._dispatcher.close()

@@ -23,6 +23,15 @@ class Settings(BaseSettings):
     api_port: int = Field(default=8080, ge=0, le=65_535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     agent_name: str | None = None
+    runtime: Literal["process", "docker", "swarm"] = "process"
+    image: str | None = None
+    placement: str | None = None
+    bind_host: str = "127.0.0.1"
+    advertise_host: str | None = None
+    beat_file: Path | None = None
+    metrics_port: int | None = Field(default=None, ge=1, le=65_535)
+    alert_webhook: str | None = Field(default=None, repr=False)
+    alert_webhook_secret: str | None = Field(default=None, repr=False)
 
     @property
     def folder(self) -> Path:

@@ -5,30 +5,50 @@ through the work port.
 """
 
 import time
+from collections.abc import Callable
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import structlog
 
-from agents.base import Agent, Identity, Pace
+from agents.base import SLICE_S, Agent, Identity, Pace
 from agents.engines.base import Engine
 from agents.inference.catalogue import Catalogue
 from agents.inference.claims import ClaimKeeper
 from agents.inference.models import LoadedModels
-from agents.inference.runner import UnitRunner
+from agents.inference.runner import UnitReport, UnitRunner
 from agents.model_cache import ModelCache
-from agents.oip_server import OipServer
-from agents.tasks import register_run_unit
+from agents.oip_server import LOOPBACK, Address, OipServer
 from agents.work_port import WorkPort
+from backend.domain.fleet import DRAIN_MAX_S
+from backend.domain.ids import UnitId
 from backend.domain.work import UNIT_US_MAX, AgentBeat
-from backend.messaging.bus import Bus
-from backend.messaging.celery_app import celery_app
-from backend.messaging.consumer import UnitConsumer
+from backend.messaging.ports import EventBus
 
 FINISH_S = UNIT_US_MAX / 1e6 + 1.0  # for the unit that is running at a drain; what is left lapses
 LEAVE_S = FINISH_S + 1.0  # for that and for the requests in flight, which end meanwhile
 
 log = structlog.get_logger(__name__)
+
+
+class Consumer(Protocol):
+    """Brings units to whoever runs them, one at a time, in a thread of its own."""
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        ...
+
+    def stop(self) -> None:
+        """Bring no more; returns at once."""
+        ...
+
+    def join(self, timeout_s: float) -> bool:
+        """Whether nothing is being run any more, waiting up to `timeout_s` for it."""
+        ...
+
+
+Consume = Callable[[Callable[[UnitId], UnitReport]], Consumer]
+"""Makes the consumer that calls a given function with each unit."""
 
 
 class InferenceAgent(Agent):
@@ -40,25 +60,27 @@ class InferenceAgent(Agent):
         self,
         identity: Identity,
         port: WorkPort,
-        bus: Bus,
+        bus: EventBus,
         *,
-        redis_url: str,
         queue: str,
         cache: ModelCache,
         engine: Engine,
+        consume: "Consume",
+        dialled: bool = True,
+        address: Address = LOOPBACK,  # of the server for those who dial
     ) -> None:
         super().__init__(identity, port, bus)
         self._queue = queue
         self._models = LoadedModels(cache, engine)
         self._catalogue = Catalogue(port)
-        self._server = OipServer(self._catalogue, self._models)
+        self._server = OipServer(self._catalogue, self._models, address=address) if dialled else None
         self._claims = ClaimKeeper(port)
-        broker = celery_app(redis_url)
-        register_run_unit(broker, UnitRunner(port, self._models, self._claims).run)
-        self._consumer = UnitConsumer(broker, queue, f"{identity.name}@{identity.host}")
+        self._runner = UnitRunner(port, self._models, self._claims)
+        self._consumer = consume(self._runner.run)
 
     def opened(self) -> None:
-        self._server.start()
+        if self._server is not None:
+            self._server.start()
         self._claims.start()
 
     def registered(self) -> None:
@@ -71,14 +93,26 @@ class InferenceAgent(Agent):
         return Pace.REST
 
     def drained(self) -> None:
-        """Take nothing more, finish what runs, and only then let claims go."""
-        deadline = time.monotonic() + LEAVE_S
-        self._server.drain()
+        """Take nothing more, finish what runs, and only then let claims go.
+
+        Who is in no hurry, since the coordinator asks and no signal did, may take DRAIN_MAX_S for it.
+        """
+        if self._server is not None:
+            self._server.drain()
         self._consumer.stop()
+        patience = time.monotonic() + DRAIN_MAX_S
+        while not self._hurried and time.monotonic() < patience and not self._consumer.join(SLICE_S):
+            pass
+        deadline = time.monotonic() + LEAVE_S
         if not self._consumer.join(FINISH_S):
             log.warning("unit.abandoned", queue=self._queue)
-        self._server.stop(max(LEAVE_S - FINISH_S, deadline - time.monotonic()))
+            self.hand_back()
+        if self._server is not None:
+            self._server.stop(max(LEAVE_S - FINISH_S, deadline - time.monotonic()))
         self._claims.stop()
+
+    def hand_back(self) -> None:
+        """Give up what could not be finished in time; unless a port has a way to say so, it lapses."""
 
     def beat(self) -> AgentBeat:
         who = self.identity
@@ -89,6 +123,9 @@ class InferenceAgent(Agent):
             who.host,
             who.pid,
             queue=self._queue,
-            endpoint=self._server.endpoint,
-            token=self._server.token,
+            endpoint=self._server.endpoint if self._server else None,
+            token=self._server.token if self._server else None,
+            work_done=self._runner.done,
+            work_waiting=bool(self._claims.held()),
+            tick_age_ms=self.tick_age_ms(),
         )

@@ -49,6 +49,11 @@ class ClaimKeeper:
         """Whether the item is still ours, as far as we know."""
         return item_id in self._fences
 
+    def held(self) -> list[tuple[ItemId, int]]:
+        """What is held now, with fences."""
+        with self._lock:
+            return list(self._fences.items())
+
     def let_go(self, item_ids: Iterable[ItemId]) -> None:
         """Extend these no more."""
         with self._lock:

@@ -1,16 +1,27 @@
 """Puts an inference agent together from the settings; of the database it gets a few functions only."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 from agents.base import Identity
+from agents.burials import Burials
 from agents.engines.onnx import OnnxEngine
+from agents.exposition import expose
 from agents.inference.agent import InferenceAgent
+from agents.inference.runner import UnitReport
 from agents.model_cache import ModelCache
+from agents.oip_server import Address
+from agents.task_metrics import TaskMetrics
+from agents.tasks import register_run_unit
 from agents.work_port import DirectWorkPort
 from backend import bootstrap
 from backend.domain.errors import Unavailable
+from backend.domain.fleet import AgentKind
+from backend.domain.ids import UnitId
 from backend.messaging.bus import Bus
-from backend.messaging.queues import node_queue, pool_queue
+from backend.messaging.celery_app import celery_app
+from backend.messaging.consumer import UnitConsumer
+from backend.messaging.queues import kind_queue, node_queue, pool_queue
 from backend.storage.objects import ObjectStore
 
 
@@ -25,16 +36,29 @@ def launch(settings: bootstrap.Settings, identity: Identity, *, node: UUID | Non
         )
     database = bootstrap.connect_node(settings)
     bus = Bus(settings.redis_url, settings.bus_namespace)
+    redis_url, queue = settings.redis_url, node_queue(node) if node is not None else pool_queue(pool or "")
+
+    metrics = TaskMetrics()
+
+    def consume(run: Callable[[UnitId], UnitReport]) -> UnitConsumer:
+        burials = Burials(database, identity.agent_id, metrics)
+        broker = celery_app(redis_url, burials.refuse)
+        register_run_unit(broker, run, burials, metrics)
+        shared = [kind_queue(AgentKind.INFERENCE)]
+        return UnitConsumer(broker, queue, f"{identity.name}@{identity.host}", shared=shared)
+
     agent = InferenceAgent(
         identity,
         DirectWorkPort(database, identity.agent_id, bus),
         bus,
-        redis_url=settings.redis_url,
-        queue=node_queue(node) if node is not None else pool_queue(pool or ""),
+        queue=queue,
         cache=ModelCache(settings.cache, ObjectStore(settings.objects)),
         engine=OnnxEngine(),
+        consume=consume,
+        address=Address(settings.bind_host, settings.advertise_host),
     )
     try:
+        expose(settings, agent, metrics)
         return agent.run()
     finally:
         bus.close()

@@ -12,6 +12,7 @@ from agents.inference.execution import execute
 from agents.inference.models import LoadedModels
 from agents.inference.outcomes import Outcomes
 from agents.work_port import WorkPort
+from backend.domain.errors import Unavailable
 from backend.domain.ids import UnitId
 from backend.domain.work import PAYLOAD_BYTES_MAX, ClaimedItem, ItemResult
 
@@ -31,6 +32,16 @@ class UnitReport:
         return self.claimed - self.committed - self.failed
 
 
+class NotBegun(Unavailable):
+    """A unit whose claim was not answered: to ask again is safe, since a claim gives each item once."""
+
+    code = "unit_not_begun"
+
+    def __init__(self, unit_id: UnitId) -> None:
+        super().__init__(f"nobody answered the claim of unit {unit_id}", accepted="try again")
+        self.unit_id = unit_id
+
+
 class UnitRunner:
     """Runs units one after the other; not for several threads."""
 
@@ -38,13 +49,21 @@ class UnitRunner:
         self._port = port
         self._models = models
         self._claims = claims
+        self.done = 0  # items that ran, well or not, and units that held nothing any more
 
     def run(self, unit_id: UnitId) -> UnitReport:
-        """Claim what the unit still has and run it; raises what the port raised when it stays away."""
+        """Claim what the unit still has and run it.
+
+        Raises NotBegun when nothing could be claimed, and what the port raised when it stays away after that.
+        """
         started = monotonic()
-        items = self._port.claim(unit_id)
+        try:
+            items = self._port.claim(unit_id)
+        except Exception as error:  # of any layer below
+            raise NotBegun(unit_id) from error
         if not items:
             # A message that came twice, or late: its items are done, or held by somebody.
+            self.done += 1
             log.info("unit.empty", unit_id=str(unit_id))
             return UnitReport(0, 0, 0)
         outcomes = Outcomes(self._port, self._claims)
@@ -76,6 +95,7 @@ class UnitRunner:
                 outcomes.failed_with(item, error)
             else:
                 outcomes.done(outcome)
+            self.done += 1
 
     def _run_item(self, item: ClaimedItem) -> ItemResult:
         model = self._models.get(item.model)

@@ -2,16 +2,22 @@
 
 import time
 from collections.abc import Sequence
+from typing import Protocol
 
 import structlog
 
+from agents.manager.departures import STOP_GRACE_S, Departures
 from agents.manager.reconcile import diff
 from agents.manager.restarts import Restarts
+from agents.manager.watch import Watch
 from agents.runtimes.base import Member, MemberKey, Running, Runtime
+from agents.runtimes.guard import Superseded
 from backend.domain.errors import SwarmexError
-from backend.domain.fleet import AgentKind, FleetSpec
+from backend.domain.fleet import AgentKind, AgentState, FleetSpec
+from backend.domain.health import Verdict, judge
+from backend.domain.ids import AgentId
+from backend.storage.agents import Sight
 
-STOP_GRACE_S = 10.0  # longer than the longest drain, which is an inference agent's
 KILL_WAIT_S = 1.0
 POLL_S = 0.05
 # The API and who starts new work first, so that nothing new comes in; then who runs it; settlement last, so
@@ -26,29 +32,57 @@ STOP_ALL_MAX_S = len(STOP_ORDER) * (STOP_GRACE_S + KILL_WAIT_S)
 log = structlog.get_logger(__name__)
 
 
+class Coordinator(Protocol):
+    """Whom a fleet tells what becomes of its members."""
+
+    def drain_agent(self, agent_id: AgentId) -> None:
+        """This agent is not wanted any more: it may finish what it holds."""
+        ...
+
+    def gone(self, member: Member) -> None:
+        """The member's process has ended, whatever it said before."""
+        ...
+
+    def on_crash_loop(self, member: Member, deaths: int) -> None:
+        """It keeps dying, and will be started ever more rarely."""
+        ...
+
+
 class Fleet:
     """Members by their keys, what they were asked, and how often they died. One thread uses it."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, coordinator: Coordinator) -> None:
         self._runtime = runtime
+        self._coordinator = coordinator
         self._restarts = Restarts()
+        self._departures = Departures(runtime, coordinator.drain_agent)
+        self._watch = Watch()
         self._seen: dict[MemberKey, Running] = {}
-        self._stopping: dict[str, float] = {}
+        self._killed: dict[str, str] = {}
 
-    def reconcile(self, desired: Sequence[FleetSpec], now_s: float) -> None:
-        """One step: start what is missing, ask to stop what is not wanted, kill what does not stop."""
+    def reconcile(self, desired: Sequence[FleetSpec], sights: Sequence[Sight] | None, now_s: float) -> None:
+        """One step: start what is missing, see off what is not wanted, and kill what is sick.
+
+        Without `sights`, since the database is away, only what died is started again: who cannot be seen is not judged.
+        Raises Superseded.
+        """
         actual = self._runtime.list()
         self._notice(actual, now_s)
-        plan = diff(desired, actual)
-        for running in plan.stop:
-            self._stop(running, now_s)
+        if sights is not None:
+            self._watch.look(sights, actual, now_s)
+        draining = {running.handle for running in actual if self._drains(running)}
+        plan = diff(desired, actual, self._departures.handles | draining, self._watch.held(actual))
+        if sights is not None:
+            for running in plan.stop:
+                self._departures.step(running, self._watch.sight(running), now_s)
+            self._heal([running for running in actual if running not in plan.stop], now_s)
         for member in plan.start:
             if self._restarts.may_start(member.key, now_s):
                 self._start(member, now_s)
         self._runtime.tidy()
 
     def stop_all(self) -> None:
-        """Stop every member, in STOP_ORDER; returns within STOP_ALL_MAX_S."""
+        """Stop every member, in STOP_ORDER; returns within STOP_ALL_MAX_S. Raises Superseded."""
         for kinds in STOP_ORDER:
             leaving = self._of(kinds)
             for running in leaving:
@@ -58,18 +92,16 @@ class Fleet:
                 log.warning("member.killed", member=running.member.label)
                 self._runtime.kill(running)
             self._await_gone(kinds, KILL_WAIT_S)
+        self._runtime.tidy()
 
     def _notice(self, actual: Sequence[Running], now_s: float) -> None:
         """Tell the adopted from the new, and the dead from the dismissed."""
-        there = {running.handle for running in actual}
+        there = frozenset(running.handle for running in actual)
         for key, running in list(self._seen.items()):
             if running.handle not in there:
                 del self._seen[key]
-                if self._stopping.pop(running.handle, None) is not None:
-                    self._restarts.forget(key)
-                else:
-                    self._pause(running.member, now_s, "it ended by itself")
-        self._stopping = {handle: asked_s for handle, asked_s in self._stopping.items() if handle in there}
+                self._gone(running, now_s)
+        self._departures.keep(there)
         for running in actual:
             key = running.member.key
             if key not in self._seen:
@@ -77,27 +109,45 @@ class Fleet:
                 self._restarts.started(key, now_s)
                 log.info("member.found", member=running.member.label, handle=running.handle)
 
+    def _gone(self, running: Running, now_s: float) -> None:
+        self._coordinator.gone(running.member)
+        why = self._killed.pop(running.handle, None)
+        if self._departures.gone(running.handle) or (why is None and self._drains(running)):
+            self._restarts.forget(running.member.key)
+        else:
+            self._pause(running.member, now_s, why or "it ended by itself")
+
+    def _drains(self, running: Running) -> bool:
+        """Whether its agent was told to end, by whomever."""
+        sight = self._watch.sight(running)
+        return sight is not None and sight.state is AgentState.DRAINING
+
+    def _heal(self, staying: Sequence[Running], now_s: float) -> None:
+        """Kill the sick: what they hold goes back when their end is noticed, and others are started for them."""
+        for running in staying:
+            diagnosis = judge(self._watch.signs(running, now_s))
+            if diagnosis.verdict is not Verdict.SICK:
+                continue
+            if running.handle not in self._killed:
+                log.warning("member.sick", member=running.member.label, reason=diagnosis.reason)
+                self._killed[running.handle] = diagnosis.reason
+            self._runtime.kill(running)
+
     def _start(self, member: Member, now_s: float) -> None:
         try:
             # Known from now on: one that dies before it is ever listed has died all the same.
             self._seen[member.key] = self._runtime.start(member)
             self._restarts.started(member.key, now_s)
+        except Superseded:
+            raise
         except (OSError, SwarmexError) as error:
             self._pause(member, now_s, repr(error))
 
     def _pause(self, member: Member, now_s: float, reason: str) -> None:
         pause_s = self._restarts.died(member.key, now_s)
         log.warning("member.died", member=member.label, reason=reason, pause_s=round(pause_s, 3))
-
-    def _stop(self, running: Running, now_s: float) -> None:
-        asked_s = self._stopping.get(running.handle)
-        if asked_s is None:
-            log.info("member.stopping", member=running.member.label)
-            self._stopping[running.handle] = now_s
-            self._runtime.ask_to_stop(running)
-        elif now_s - asked_s > STOP_GRACE_S:
-            log.warning("member.killed", member=running.member.label)
-            self._runtime.kill(running)
+        if deaths := self._restarts.crash_loop(member.key, now_s):
+            self._coordinator.on_crash_loop(member, deaths)
 
     def _of(self, kinds: frozenset[AgentKind]) -> list[Running]:
         return [running for running in self._runtime.list() if running.member.kind in kinds]

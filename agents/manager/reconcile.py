@@ -1,9 +1,9 @@
 """What is to be started and stopped, as a pure function of what is wanted and what is there."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from agents.runtimes.base import Member, MemberKey, Running
+from agents.runtimes.base import Member, Resources, Running
 from backend.domain.fleet import FleetSpec
 
 
@@ -15,25 +15,58 @@ class Plan:
     stop: tuple[Running, ...]
 
 
+def member_of(spec: FleetSpec, number: int) -> Member:
+    """One replica of an entry."""
+    wanted = spec.resources
+    limits = None if wanted is None else Resources(wanted.cpu, wanted.memory_mb)
+    return Member(spec.name, number, spec.kind, spec.arguments, spec.image, limits)
+
+
 def members_of(specs: Sequence[FleetSpec]) -> list[Member]:
-    """Every replica of every entry."""
-    return [Member(spec.name, number, spec.kind, spec.arguments) for spec in specs for number in range(spec.replicas)]
+    """Every replica of every entry, with the lowest numbers."""
+    return [member_of(spec, number) for spec in specs for number in range(spec.replicas)]
 
 
-def diff(desired: Sequence[FleetSpec], actual: Sequence[Running]) -> Plan:
-    """Start the members that are missing; stop those that are not wanted, wanted otherwise, or there twice.
+def diff(
+    desired: Sequence[FleetSpec],
+    actual: Sequence[Running],
+    leaving: Collection[str] = (),
+    busy: Mapping[str, int] | None = None,
+) -> Plan:
+    """Start the members that are missing; stop those that are not wanted, wanted otherwise, there twice, or too many.
 
-    Of twins the oldest stays. A changed member is started when its predecessor is gone, so that two with one
-    name never run at once.
+    `leaving` are handles of those that are on their way out already, `busy` says what handles have in hand. Of too
+    many go the least busy, and of these the highest numbers; of twins the oldest stays. One that is leaving is never
+    counted on. Its number is given again when it is gone, so that two with one name never run at once.
     """
-    wanted = {member.key: member for member in members_of(desired)}
-    kept: set[MemberKey] = set()
-    stop = []
+    stop: dict[str, Running] = {}
+    start: list[Member] = []
+    specs = {spec.name: spec for spec in desired}
+    by_name: dict[str, list[Running]] = {name: [] for name in specs}
     for running in sorted(actual, key=lambda running: (running.started_s, running.handle)):
-        key = running.member.key
-        if wanted.get(key) == running.member and key not in kept:
-            kept.add(key)
+        if running.member.name in by_name:
+            by_name[running.member.name].append(running)
         else:
-            stop.append(running)
-    there = {running.member.key for running in actual}
-    return Plan(tuple(member for key, member in wanted.items() if key not in there), tuple(stop))
+            stop[running.handle] = running
+    for name, spec in specs.items():
+        kept = _keep(spec, by_name[name], leaving, busy or {})
+        stop |= {running.handle: running for running in by_name[name] if running not in kept}
+        numbers = {running.member.number for running in kept}
+        wanted = (number for number in range(spec.replicas + len(numbers)) if number not in numbers)
+        lowest = [number for _, number in zip(range(spec.replicas - len(kept)), wanted, strict=False)]
+        taken = {running.member.number for running in by_name[name]}
+        start += [member_of(spec, number) for number in lowest if number not in taken]
+    return Plan(tuple(start), tuple(stop.values()))
+
+
+def _keep(
+    spec: FleetSpec, there: Sequence[Running], leaving: Collection[str], busy: Mapping[str, int]
+) -> list[Running]:
+    """The replicas that stay, of those that are there, the oldest first."""
+    fit: dict[int, Running] = {}
+    for running in there:
+        number = running.member.number
+        if running.handle not in leaving and running.member == member_of(spec, number):
+            fit.setdefault(number, running)
+    ranked = sorted(fit.values(), key=lambda running: (-busy.get(running.handle, 0), running.member.number))
+    return ranked[: spec.replicas]

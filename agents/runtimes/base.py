@@ -1,12 +1,32 @@
 """What a runtime must offer to the manager: processes here, containers or a cluster elsewhere."""
 
 import builtins
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 from backend.domain.fleet import AgentKind
 
 MemberKey = tuple[str, int]
+LOG_LINES_MAX = 10_000  # that one call of `logs` gives
+
+
+class Health(StrEnum):
+    """How a member that runs is, as far as its runtime can tell."""
+
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    UNKNOWN = "unknown"  # the runtime has no means of its own to ask
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a member may use at most; None is no limit."""
+
+    cpu: float | None = None  # cores
+    memory_mb: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +37,8 @@ class Member:
     number: int
     kind: AgentKind
     arguments: tuple[str, ...] = ()
+    image: str | None = None  # None is the runtime's own
+    resources: Resources | None = None
 
     @property
     def key(self) -> MemberKey:
@@ -35,7 +57,8 @@ class Running:
 
     member: Member
     handle: str
-    started_s: float
+    started_s: float  # on a clock of the runtime's: the smaller, the older
+    health: Health = field(default=Health.UNKNOWN, compare=False)
 
 
 class Runtime(Protocol):
@@ -50,11 +73,15 @@ class Runtime(Protocol):
         ...
 
     def ask_to_stop(self, running: Running) -> None:
-        """Ask it to drain and end; no error if it has ended."""
+        """Ask it to drain and end; returns at once. No error if it has ended."""
         ...
 
     def kill(self, running: Running) -> None:
         """End it, and all that it started, at once; no error if it has ended."""
+        ...
+
+    def logs(self, running: Running, lines: int) -> Iterator[str]:
+        """Its last lines, LOG_LINES_MAX at most, the oldest first; nothing if they are gone."""
         ...
 
     def tidy(self) -> None:

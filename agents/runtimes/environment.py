@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.runtimes.base import Member
+from agents.runtimes.base import Member, Resources
 from backend.domain.fleet import AgentKind
 
 FLEET = "SWARMEX_FLEET"
 FLEET_NAME = "SWARMEX_FLEET_NAME"
 FLEET_MEMBER = "SWARMEX_FLEET_MEMBER"
+METRICS_PORT = "SWARMEX_METRICS_PORT"
 
 # Of the manager's own environment: what Python, the C library, TLS and object stores need.
 PASSED_PREFIXES = ("AWS_", "COVERAGE_", "COV_CORE_", "LC_", "MKL_", "OMP_", "OPENBLAS_", "ORT_", "PYTHON")
@@ -47,7 +48,10 @@ class Deployment:
 
 
 def environment_of(member: Member, deployment: Deployment, own: Mapping[str, str]) -> dict[str, str]:
-    """Environment of `member`; `own` is the manager's. An inference agent never learns the owner's URL."""
+    """Environment of `member`; `own` is the manager's. An inference agent never learns the owner's URL.
+
+    The port for metrics stays the manager's own: members may share its machine.
+    """
     passed = {name: value for name, value in own.items() if name in PASSED or name.startswith(PASSED_PREFIXES)}
     shared = {
         FLEET: deployment.fleet,
@@ -62,7 +66,7 @@ def environment_of(member: Member, deployment: Deployment, own: Mapping[str, str
     }
     if member.kind == AgentKind.INFERENCE:
         return passed | shared | {"SWARMEX_NODE_DATABASE_URL": deployment.node_database_url()}
-    settings = {name: value for name, value in own.items() if name.startswith("SWARMEX_")}
+    settings = {name: value for name, value in own.items() if name.startswith("SWARMEX_") and name != METRICS_PORT}
     return (
         passed
         | settings
@@ -73,13 +77,16 @@ def environment_of(member: Member, deployment: Deployment, own: Mapping[str, str
 
 def to_label(member: Member) -> str:
     """A member as the text of one label."""
-    return json.dumps([member.name, member.number, member.kind, list(member.arguments)])
+    limits = member.resources and [member.resources.cpu, member.resources.memory_mb]
+    return json.dumps([member.name, member.number, member.kind, list(member.arguments), member.image, limits])
 
 
 def from_label(label: str) -> Member | None:
     """The inverse of `to_label`; None for what is not one of ours."""
     try:
-        name, number, kind, arguments = json.loads(label)
-        return Member(str(name), int(number), AgentKind(kind), tuple(map(str, arguments)))
+        name, number, kind, arguments, *rest = json.loads(label)  # before images and limits there were four
+        image, limits = rest or (None, None)
+        resources = None if limits is None else Resources(*limits)
+        return Member(str(name), int(number), AgentKind(kind), tuple(map(str, arguments)), image, resources)
     except (ValueError, TypeError):
         return None

@@ -2,10 +2,13 @@
 
 import os
 import shutil
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 LOG_BYTES_MAX = 10_000_000
+LINE_BYTES = 1_000  # that a line has at most, on average, for a tail to be as long as was asked
 
 
 class Logs:
@@ -21,6 +24,17 @@ class Logs:
         with suppress(FileNotFoundError):
             path.replace(self._aside(path))
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def keep(self, label: str, lines: Iterable[str]) -> None:
+        """Write the last words of a member whose own record is about to go; those of its predecessor stay aside."""
+        with os.fdopen(self.open(label), "w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+
+    def tail(self, label: str, lines: int) -> Iterator[str]:
+        """The last lines that a member wrote, the oldest first."""
+        with suppress(FileNotFoundError), (self._folder / f"{label}.log").open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - lines * LINE_BYTES))
+            yield from (line.decode(errors="replace") for line in deque(file.read().splitlines(), lines))
 
     def trim(self) -> None:
         """Move what is too long aside while its writer goes on: appending, it starts again at the front."""

@@ -8,14 +8,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import structlog
 
-from agents.runtimes.base import Member, Running
+from agents.runtimes.base import LOG_LINES_MAX, Member, Running
 from agents.runtimes.environment import FLEET, FLEET_MEMBER, from_label
 from agents.runtimes.logs import Logs
 from backend.domain.fleet import AgentKind
@@ -78,6 +78,9 @@ class ProcessRuntime:
         if pid is not None:
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
+
+    def logs(self, running: Running, lines: int) -> Iterator[str]:
+        return self._logs.tail(running.member.label, min(lines, LOG_LINES_MAX))
 
     def tidy(self) -> None:
         self._logs.trim()

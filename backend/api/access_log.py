@@ -11,7 +11,7 @@ from backend.gateway.callers import SCOPE_KEY
 log = structlog.get_logger("swarmex.access")
 
 REQUEST_ID_HEADER = b"swarmex-request-id"
-QUIET = ("/health", "/v2")  # probes and the hot path: at debug
+QUIET = ("/health", "/v2", "/api/v1/node/work")  # probes and what comes every second: at debug
 
 
 class AccessLog:

@@ -10,8 +10,11 @@ from fastapi_offline import FastAPIOffline
 from backend.api import docs, errors
 from backend.api.access_log import AccessLog
 from backend.api.body_limit import BodyLimit
+from backend.api.breaker_metrics import BreakerMetrics
+from backend.api.bus_metrics import BusMetrics
 from backend.api.exposition import Exposition
 from backend.api.limits import THREADS_MAX
+from backend.api.node_side import NodeSide
 from backend.api.rescue import Rescue
 from backend.api.routes import ROUTERS
 from backend.bootstrap import Swarmex
@@ -28,8 +31,8 @@ def create_app(app: Swarmex) -> FastAPI:
     @asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
         current_default_thread_limiter().total_tokens = THREADS_MAX
-        async with Gateway.running(app) as gateway:
-            api.state.gateway = gateway
+        async with Gateway.running(app) as gateway, NodeSide.running(app, gateway) as node_side:
+            api.state.gateway, api.state.node_side = gateway, node_side
             yield
 
     api = FastAPIOffline(
@@ -41,7 +44,9 @@ def create_app(app: Swarmex) -> FastAPI:
         responses=errors.RESPONSES,
     )
     api.state.swarmex = app
-    api.state.exposition = Exposition(lambda now: metrics.figures(app.uow(), now))
+    api.state.exposition = Exposition(
+        lambda now: metrics.figures(app.uow(), now), [BreakerMetrics(app.breakers), BusMetrics(app.bus.losses)]
+    )
     for router in ROUTERS:
         api.include_router(router)
     errors.install(api)

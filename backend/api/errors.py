@@ -68,7 +68,7 @@ def answer(request: Request, error: errors.SwarmexError) -> Response:
     status = status_of(error, PROTOCOL_STATUS if protocol else STATUS)
     headers = {}
     if status in (429, 503):
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+        headers["Retry-After"] = str(getattr(error, "retry_after_s", RETRY_AFTER_S))
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return _render(request, status, envelope(error.code, error.message, error.field, error.accepted), headers)

@@ -1,13 +1,14 @@
 """The market's figures in Prometheus' text format, read from the database at most once a second."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from backend.domain.incidents import IncidentKind
 from backend.services.audit import violations
 from backend.services.metrics import Figures
 
@@ -16,10 +17,11 @@ US_PER_S = 1_000_000
 
 
 class Exposition:
-    """One per process; safe to call from any thread."""
+    """One per process; safe to call from any thread. `own` are figures of the process itself, never kept."""
 
-    def __init__(self, read: Callable[[datetime], Figures]) -> None:
+    def __init__(self, read: Callable[[datetime], Figures], own: Sequence[Collector] = ()) -> None:
         self._read = read
+        self._own = own
         self._lock = threading.Lock()
         self._figures: Figures | None = None
 
@@ -30,7 +32,8 @@ class Exposition:
                 self._figures = self._read(now)
             figures = self._figures
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Ledger(figures))
+        for collector in (_Ledger(figures), *self._own):
+            registry.register(collector)
         return generate_latest(registry)
 
 
@@ -44,6 +47,10 @@ class _Ledger(Collector):
         yield from self._money()
         yield from self._audits()
         yield from self._waiting()
+        incidents = GaugeMetricFamily("swarmex_incidents_open", "Incidents that go on.", labels=["kind"])
+        for kind in IncidentKind:
+            incidents.add_metric([kind], self._figures.incidents.get(kind, 0))
+        yield incidents
 
     def _money(self) -> Iterator[GaugeMetricFamily]:
         money = self._figures.money

@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -31,6 +32,8 @@ class Member:
             endpoint=url,
         )
         self._drain = drain
+        self._sign = market.settings.beat_file
+        self._registered = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="member", daemon=True)
 
@@ -52,6 +55,10 @@ class Member:
             try:
                 if fleet.beat(self._market.uow(), utc_now(), self._beat).drain:
                     self._drain()
+                self._registered = True
             except Exception as error:
                 log.warning("beat_unheard", code=code_of(error))
+            if self._registered and self._sign is not None:
+                with suppress(OSError):
+                    self._sign.touch()  # for whoever asks in this container whether it lives
             self._stopped.wait(BEAT_S)

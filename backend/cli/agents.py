@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backend.cli.connection import market
+from backend.cli import agent_views, logs, policy, restart, top
+from backend.cli.connection import market, operator
 from backend.cli.options import AsJson, examples, group
-from backend.cli.output import emit, figures, identity, table, words
+from backend.cli.output import emit, figures, identity, note, record, table, words
 from backend.domain.fleet import AgentState
 from backend.domain.work import AGENT_LOST_S
 
@@ -45,6 +46,61 @@ def list_agents(
         for a in documents
     ]
     emit(as_json, documents, table(columns, rows))
+
+
+@verbs.command(epilog=examples("swarmex agents show pool.edge-0", "swarmex agents show pool.edge --json"))
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An agent, by name or id, or a fleet entry.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show how well agents are and why, and why there are as many of them as there are."""
+    from backend import bootstrap
+    from backend.services import activity
+
+    with market() as wired:
+        now = bootstrap.utc_now()
+        document = agent_views.shown(activity.show(wired.uow(), now, name), now)
+    emit(as_json, document, agent_views.drawn(document))
+
+
+@verbs.command(epilog=examples("swarmex agents scale pool.edge 3", "swarmex agents scale pricing 0 --json"))
+def scale(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A fleet entry, as in pool.edge.")],
+    replicas: Annotated[int, typer.Argument(metavar="N", help="How many there should be, within its bounds.")],
+    as_json: AsJson = False,
+) -> None:
+    """Want so many replicas of a fleet entry; those above finish what they hold first."""
+    from backend import bootstrap
+    from backend.services import fleet
+
+    with market() as wired:
+        now = bootstrap.utc_now()
+        spec = fleet.scale(wired.uow(), now, operator(), name, replicas)
+        if not agent_views.manages(fleet.manager(wired.uow()), now):
+            note("No manager runs, so nothing acts on it yet; `swarmex up` starts one.")
+    document = agent_views.entry(spec)
+    emit(as_json, document, record(document))
+
+
+@verbs.command(epilog=examples("swarmex agents drain pool.edge-1"))
+def drain(
+    agent: Annotated[str, typer.Argument(metavar="AGENT", help="An agent's name, as in pool.edge-1.")],
+    as_json: AsJson = False,
+) -> None:
+    """Let an agent finish what it holds and end; the manager starts another one while one is wanted."""
+    from backend import bootstrap
+    from backend.services import fleet
+
+    with market() as wired:
+        agent_id = fleet.drain_agent(wired.uow(), bootstrap.utc_now(), operator(), agent)
+    document = {"id": agent_id, "name": agent, "state": AgentState.DRAINING}
+    emit(as_json, document, record(document))
+
+
+verbs.command("policy", epilog=policy.EXAMPLES)(policy.policy)
+verbs.command("restart", epilog=restart.EXAMPLES)(restart.restart)
+verbs.command("logs", epilog=logs.EXAMPLES)(logs.logs)
+verbs.command("top", epilog=top.EXAMPLES)(top.top)
 
 
 def _address(endpoint: str | None) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from backend.cli import deployment, processes, servers
 from backend.cli.connection import is_embedded
 from backend.cli.infer import api_url
+from backend.domain.fleet import missing_members
 
 if TYPE_CHECKING:
     from backend.bootstrap import Settings, Swarmex
@@ -111,13 +112,13 @@ def _manager(market: "Swarmex") -> Finding:
 def _agents(market: "Swarmex") -> Finding:
     from backend.services import fleet
 
-    wanted = {f"{s.name}-{number}" for s in fleet.desired(market.uow()) for number in range(s.replicas)}
-    missing = sorted(wanted - deployment.living(market))
+    wanted = fleet.desired(market.uow())
+    missing, count = missing_members(wanted, deployment.living(market)), sum(entry.replicas for entry in wanted)
     if missing:
         logs = market.folder / "logs"
         do = f"read {logs}/{missing[0]}.log; `swarmex up` if no manager runs"
         return Finding("agents", Verdict.WRONG, f"not up: {', '.join(missing)}", do)
-    return Finding("agents", Verdict.OK, f"{len(wanted)} of {len(wanted)} are up")
+    return Finding("agents", Verdict.OK, f"{count} of {count} are up")
 
 
 def _api() -> Finding:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from backend.cli import processes, servers
 from backend.cli.signals import uninterrupted
 from backend.domain.errors import Unavailable
-from backend.domain.fleet import AgentState, FleetSpec
+from backend.domain.fleet import AgentState, FleetSpec, missing_members
 from backend.domain.work import AGENT_LOST_S
 
 if TYPE_CHECKING:
@@ -78,14 +78,14 @@ class Deployment:
 
     def await_ready(self, market: "Swarmex", fleet: Sequence[FleetSpec], tell: Progress = lambda _: None) -> str:
         """The API's URL, once it answers and every member of the fleet lives; raises Unavailable(`not_ready`)."""
-        wanted = {f"{spec.name}-{number}" for spec in fleet for number in range(spec.replicas)}
+        wanted = sum(spec.replicas for spec in fleet)
         deadline = time.monotonic() + READY_TIMEOUT_S
         while True:
-            missing = wanted - living(market)
+            missing = missing_members(fleet, living(market))
             url = self.api_address.read_text().strip() if self.api_address.exists() else ""
             if not missing and url and answers(url):
                 return url
-            tell(f"{len(wanted) - len(missing)} of {len(wanted)}")
+            tell(f"{wanted - len(missing)} of {wanted}")
             if self._started_manager and self._started_manager.poll() is not None:
                 raise self._not_ready("the manager ended", self.manager_log)
             if time.monotonic() > deadline:

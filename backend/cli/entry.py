@@ -12,18 +12,22 @@ import typer
 from backend.cli import (
     account,
     agents,
+    alerts,
     api,
     backup,
+    breaker,
     budget,
     demo,
     deposit,
     dispute,
     doctor,
     down,
+    fact,
     fee,
     infer,
     init,
     invoice,
+    joint,
     key,
     ledger,
     log,
@@ -36,7 +40,9 @@ from backend.cli import (
     org,
     payout,
     price,
+    queue,
     region,
+    resource,
     restore,
     sla,
     tier,
@@ -92,6 +98,12 @@ GROUPS = (
     (ledger, WATCH),
     (log, WATCH),
     (agents, WATCH),
+    (queue, WATCH),
+    (alerts, WATCH),
+    (breaker, WATCH),
+    (fact, WATCH),
+    (resource, WATCH),
+    (joint, WATCH),
 )
 NOUNS = {module.__name__.rpartition(".")[2]: (module.verbs, panel) for module, panel in GROUPS}
 for noun, (verbs, panel) in NOUNS.items():
@@ -129,7 +141,9 @@ def run(arguments: Sequence[str]) -> int:
         return FAILED
     except typer.TyperException as error:
         if message := error.format_message():  # none: the help has been printed
-            tell("usage", message, getattr(getattr(error, "param", None), "name", None))
+            tell(
+                "usage", message.replace(": Value error, ", ": "), getattr(getattr(error, "param", None), "name", None)
+            )
         return error.exit_code
     except typer.Abort:
         return INTERRUPTED
@@ -139,9 +153,16 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _command(arguments: Sequence[str]) -> str:
-    """The command that was meant, as far as it can be told without parsing."""
-    known = 2 if arguments and arguments[0] in NOUNS else 1
-    return " ".join(["swarmex", *(word for word in arguments[:known] if word.isalpha())])
+    """The command that was meant, as far as there is such a one: its help can be asked for."""
+    meant, group = ["swarmex"], app
+    for word in arguments:
+        inner = {found.name: found.typer_instance for found in group.registered_groups}
+        if word not in inner:
+            names = {verb.name or getattr(verb.callback, "__name__", "") for verb in group.registered_commands}
+            return " ".join([*meant, word] if word in names else meant)
+        meant.append(word)
+        group = inner[word] or group
+    return " ".join(meant)
 
 
 def _unforeseen(tell: "Failure", error: Exception) -> int:
@@ -175,6 +196,6 @@ class Failure:
             print_json({"error": {"code": code, "message": message, **facts}})
             return
         notes().print(f"error: {message}", style="bold red")
-        for name, fact in facts.items():
-            if fact:
-                notes().print(f"  {name + ':':9} {fact}")
+        for name, told in facts.items():
+            if told:
+                notes().print(f"  {name + ':':9} {told}")

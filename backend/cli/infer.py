@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "export SWARMEX_KEY=swx_...   # what `swarmex key create acme` printed",
     "swarmex infer digits --input digit.json --tier large",
+    "swarmex infer digits --input digit.json --tier large --sla",
     "swarmex infer digits --input - --url http://127.0.0.1:8080 < digit.json",
 )
 TIMEOUT_S = 40.0  # above the gateway's own
@@ -42,6 +43,9 @@ def infer(
     input_file: InputFile,
     tier: Annotated[TierName, typer.Option(help="Which size of machine to lease.")] = TierName.MEDIUM,
     limit: Annotated[str | None, typer.Option(metavar="CREDITS", help="Credits per slot-second at most.")] = None,
+    sla: Annotated[
+        bool, typer.Option("--sla", help="With an SLA: what falls short of the tier's is credited.")
+    ] = False,
     url: Annotated[
         str | None, typer.Option(envvar="SWARMEX_URL", help="The API; the one of this data folder unless told.")
     ] = None,
@@ -57,6 +61,8 @@ def infer(
     headers = {"Authorization": f"Bearer {key}", "Swarmex-Tier": tier.value}
     if limit is not None:
         headers["Swarmex-Limit"] = limit
+    if sla:
+        headers["Swarmex-SLA"] = "true"
     body = read_request(input_file)
     answer = _post(f"{(url or api_url()).rstrip('/')}/v2/models/{model}/infer", body, headers)
     told = {name: answer.headers.get(header) for name, header in TOLD.items()}

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from backend.cli import views
+from backend.cli import join, views
 from backend.cli.connection import account_named, market, node_named, operator
 from backend.cli.options import AccountOption, AsJson, NodeArgument, examples, group
 from backend.cli.output import console, emit, figures, identity, note, print_json, record, table, words
@@ -14,6 +14,9 @@ from backend.domain.nodes import NodeSpec
 from backend.domain.tiers import ResourceClass
 
 verbs = group("Machines that providers bring.")
+verbs.add_typer(join.tokens, name="token")
+verbs.add_typer(join.keys, name="key")
+verbs.command("join", epilog=join.JOIN_EXAMPLES)(join.join)
 
 
 @verbs.command(

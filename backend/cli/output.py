@@ -11,9 +11,12 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Column, Table
 from rich.text import Text
 
+from backend.domain.money import PPM
+
 PIPED_COLUMNS = 160  # a pipe has no width, and whoever reads it wants whole ids
 NONE = "–"
 WORDS_COLUMNS_MIN = 7  # a narrower column of text is one that nobody reads
+PPM_ENDING = "_ppm"
 GAP_COLUMNS = 2  # between two columns: their padding and the line that is not drawn
 
 
@@ -111,8 +114,14 @@ class Rows(Table):
 
 
 def record(facts: Mapping[str, object]) -> Table:
-    """One thing: its facts below each other."""
-    return _grid([(name.replace("_", " "), text(fact)) for name, fact in facts.items()])
+    """One thing: its facts below each other; shares in parts per million are told as percentages."""
+    return _grid([_fact(name, value) for name, value in facts.items()])
+
+
+def _fact(name: str, value: object) -> tuple[str, str]:
+    if name.endswith(PPM_ENDING) and isinstance(value, int):
+        return name.removesuffix(PPM_ENDING).replace("_", " "), f"{100 * value / PPM:g}%"
+    return name.replace("_", " "), text(value)
 
 
 def _grid(lines: Sequence[tuple[str, str]]) -> Table:

@@ -28,9 +28,9 @@ def up(as_json: AsJson = False) -> None:
         try:
             market = deployment.start_servers()
             secret = first_admin_key(market)
-            fleet.set_desired(market.uow(), FLEET)
+            wanted = fleet.ensure(market.uow(), FLEET)
             deployment.start_manager(market)
-            url = deployment.await_ready(market, FLEET, lambda done: status.update(f"starting agents: {done}"))
+            url = deployment.await_ready(market, wanted, lambda done: status.update(f"starting agents: {done}"))
         except KeyboardInterrupt:
             deployment.stop()
             raise
@@ -41,7 +41,7 @@ def up(as_json: AsJson = False) -> None:
         "docs": f"{url}/docs",
         "folder": str(settings.folder),
         "logs": str(deployment.manager_log.parent),
-        "agents": len(FLEET),
+        "agents": sum(spec.replicas for spec in wanted),
         "nodes": len(machines),
         "admin_key": secret,
     }

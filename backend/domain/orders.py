@@ -154,14 +154,20 @@ def check_request(request: WorkloadRequest, tier: Tier) -> Strategy:
             field="interruptible",
             accepted="false where sla_required is true",
         )
-    if request.sla_required and tier.name not in SLA_TIERS:
+    if request.sla_required:
+        check_sla_offered(tier.name, "sla_required")
+    return Strategy(request.priority)
+
+
+def check_sla_offered(tier: TierName, field: str) -> None:
+    """Refuse an SLA where there is none; `field` is what asked for it."""
+    if tier not in SLA_TIERS:
         raise Invalid(
-            f"tier {tier.name} has no SLA",
+            f"tier {tier} has no SLA",
             code="sla_not_offered",
-            field="sla_required",
+            field=field,
             accepted=f"false, or one of the tiers {', '.join(SLA_TIERS)}",
         )
-    return Strategy(request.priority)
 
 
 def _check_range(field: str, value: int, low: int, high: int) -> None:

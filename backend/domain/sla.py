@@ -28,6 +28,11 @@ BUCKET_BOUNDS_MS = (
 )
 
 
+def bucket_of(latency_ms: float) -> int:
+    """The number of the bucket that a latency counts in."""
+    return min(bisect_left(BUCKET_BOUNDS_MS, latency_ms), len(BUCKET_BOUNDS_MS) - 1)
+
+
 class SlaState(StrEnum):
     """Whether a window still counts events."""
 
@@ -55,12 +60,17 @@ class Histogram:
         """The histogram of these; what is above the last bound counts in the last bucket."""
         counts = [0] * len(BUCKET_BOUNDS_MS)
         for latency in latencies_ms:
-            counts[min(bisect_left(BUCKET_BOUNDS_MS, latency), len(counts) - 1)] += 1
+            counts[bucket_of(latency)] += 1
         return cls(tuple(counts))
 
     def merged(self, other: "Histogram") -> "Histogram":
         """Both together."""
         return Histogram(tuple(mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)))
+
+    def since(self, known: "Histogram") -> "Histogram":
+        """What of a running total is not in what is known of it yet, bucket by bucket."""
+        pairs = zip(self.counts, known.counts, strict=True)
+        return Histogram(tuple(max(0, total - before) for total, before in pairs))
 
     @property
     def total(self) -> int:
@@ -103,6 +113,10 @@ class Measured:
     def merged(self, other: "Measured") -> "Measured":
         """Both together."""
         return Measured(self.latencies.merged(other.latencies), self.failures + other.failures)
+
+    def since(self, known: "Measured") -> "Measured":
+        """What of a running total is not in what is known of it yet; nothing of a total that came late."""
+        return Measured(self.latencies.since(known.latencies), max(0, self.failures - known.failures))
 
 
 def credit_ppm(promise: Promise, measured: Measured) -> int:

@@ -8,6 +8,8 @@ from backend.domain.money import US_PER_S, charge_nano, format_credits
 from backend.domain.orders import LIMIT_OVER_SPOT, MarketState, WorkloadRequest
 from backend.domain.tiers import Tier
 
+SPOT_OVER_LIMIT_MAX = 2  # a spot price that moves by an eighth an epoch takes longer than a quote lasts to fall by more
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -38,7 +40,7 @@ def terms(
             affordable = (request.max_budget_nano - len(us_max)) * US_PER_S // sum(us_max)
             limit = min(limit, affordable)
     worst = worst_case_nano(limit, us_max) if limit > 0 else 0
-    if limit <= 0 or nobody_sells(limit, markets):
+    if limit <= 0 or out_of_reach(limit, markets):
         needed = worst_case_nano(spot, us_max) + len(us_max)
         if request.limit_nano_per_slot_s is None and (request.max_budget_nano or needed) < needed:
             raise _budget_error(needed)
@@ -55,17 +57,20 @@ def terms(
     return Terms(limit, worst, charge_nano(_living(markets)[0].spot_nano, us_expected))
 
 
-def nobody_sells(limit_nano: int, markets: Sequence[MarketState]) -> bool:
-    """Whether a limit is below every ask of these markets; without any ask nobody can say."""
-    asks = [market.lowest_ask_nano for market in markets if market.lowest_ask_nano is not None]
-    return bool(asks) and limit_nano < min(asks)
+def out_of_reach(limit_nano: int, markets: Sequence[MarketState]) -> bool:
+    """Whether a limit is far below the spot price of every market in which somebody sells; without any nobody can say.
+
+    Asks are sealed: a refusal that depended on them would tell them to whoever tries limit after limit.
+    """
+    spots = [market.spot_nano for market in markets if market.lowest_ask_nano is not None]
+    return bool(spots) and limit_nano * SPOT_OVER_LIMIT_MAX < min(spots)
 
 
 def limit_error(field: str, markets: Sequence[MarketState]) -> Invalid:
-    """The refusal of a limit below every ask; it speaks of the spot price, since asks are sealed."""
+    """The refusal of a limit that is out of reach."""
     spot = format_credits(min(market.spot_nano for market in _living(markets)))
     return Invalid(
-        "nobody sells at this limit",
+        "the limit is below half of the price",
         code="limit_below_market",
         field=field,
         accepted=f"{spot} credits per slot-second is the spot price now",

@@ -35,6 +35,7 @@ class Evidence(StrEnum):
     CANARY_PASSED = "canary_passed"
     CANARY_FAILED = "canary_failed"
     UPDATE_REJECTED = "update_rejected"
+    OVERSTATED = "overstated"  # more time reported of an item than the node had it
 
 
 GOOD: Mapping[Evidence, float] = {Evidence.SERVED: 1.0, Evidence.CANARY_PASSED: 1.0}
@@ -44,6 +45,7 @@ BAD: Mapping[Evidence, float] = {
     Evidence.LOST: 5.0,
     Evidence.CANARY_FAILED: 20.0,  # a wrong answer that was charged for is worse than none
     Evidence.UPDATE_REJECTED: 2.0,
+    Evidence.OVERSTATED: 5.0,  # never by mistake; the bill was cut to what was seen
 }
 
 

@@ -63,7 +63,11 @@ class ItemFailure:
 
 @dataclass(frozen=True, slots=True)
 class AgentBeat:
-    """A sign of life; `queue` and `endpoint` only where the agent serves nodes."""
+    """A sign of life; `queue` and `endpoint` only where the agent serves nodes.
+
+    `work_done` counts what was got done since the start, `work_waiting` says whether there is more at hand, and
+    `tick_age_ms` how long ago the last turn of the loop ended (None: there is no loop).
+    """
 
     agent_id: AgentId
     kind: str
@@ -73,6 +77,9 @@ class AgentBeat:
     queue: str | None = None
     endpoint: str | None = None
     token: str | None = None
+    work_done: int = 0
+    work_waiting: bool = False
+    tick_age_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,9 +99,10 @@ def write_configuration(where: Places, port: int, addresses: list[str], *, super
     settings |= {} if durable else {name: _quoted(value) for name, value in NOT_DURABLE.items()}
     _write(where.postgres_configuration, [f"{name} = {value}" for name, value in settings.items()])
     rules = ["local all all scram-sha-256", f"host all all {ports.LOOPBACK}/32 scram-sha-256"]
-    if containers := ports.bridge():
-        rules.append(f"host all {superuser} {containers.network} reject")
-        rules.append(f"host all all {containers.network} scram-sha-256")
+    if ports.bridge():
+        # Containers come from networks that are made later: `samenet` is every one that this machine is in by then.
+        rules.append(f"host all {superuser} samenet reject")
+        rules.append("host all all samenet scram-sha-256")
     _write(where.postgres_access, rules)
 
 

@@ -28,7 +28,7 @@ class Gateway:
         self.keys = Keys(lambda secret: accounts.authenticate(market.uow(), secret), self.threads, self.changes)
         self.models = Models(lambda name, version: _served(market, name, version), self.threads, self.changes)
         self.sessions = Sessions(market, self.threads)
-        self.nodes = NodeClient()
+        self.nodes = NodeClient(breakers=market.breakers)
         self.probes = Probes(market, self.threads)
         self.requests = Admission(IN_FLIGHT_MAX)
 

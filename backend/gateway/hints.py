@@ -3,9 +3,10 @@
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from backend.domain.events import Event, Topic
-from backend.messaging.bus import Bus
+from backend.messaging.ports import EventBus
 
 WAIT_S = 1.0
 TOPICS = (
@@ -18,10 +19,13 @@ TOPICS = (
 
 
 class Hints:
-    """A thread that waits on the bus and calls `heard` in the event loop that made it."""
+    """A thread that waits on the bus and calls `heard` in the event loop that made it.
 
-    def __init__(self, bus: Bus, heard: Callable[[Sequence[Event]], None]) -> None:
-        self._subscription = bus.subscribe(TOPICS)
+    After each connection it is called with an event of every topic, since any may have been missed.
+    """
+
+    def __init__(self, bus: EventBus, heard: Callable[[Sequence[Event]], None]) -> None:
+        self._subscription = bus.subscribe(TOPICS, on_resync=self._missed)
         self._heard = heard
         self._loop = asyncio.get_running_loop()
         self._stopped = threading.Event()
@@ -30,9 +34,14 @@ class Hints:
 
     def _listen(self) -> None:
         while not self._stopped.is_set():
-            events = self._subscription.wait(WAIT_S)
-            if events and not self._stopped.is_set():
-                self._loop.call_soon_threadsafe(self._heard, events)
+            self._tell(self._subscription.wait(WAIT_S))
+
+    def _missed(self, _since: datetime) -> None:
+        self._tell(tuple(Event(topic) for topic in TOPICS))
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        if events and not self._stopped.is_set():
+            self._loop.call_soon_threadsafe(self._heard, events)
 
     async def close(self) -> None:
         """Stop listening; returns when the thread has ended."""

@@ -12,16 +12,18 @@ from backend.bootstrap import utc_now
 from backend.domain.access import Principal
 from backend.domain.errors import Invalid, InvalidTensor, Unavailable, unknown_choice
 from backend.domain.money import parse_credits
+from backend.domain.orders import check_sla_offered
 from backend.domain.tensors import parse_request
 from backend.domain.tiers import TierName
 from backend.gateway.errors import Busy, InvalidJson
 from backend.gateway.gateway import Gateway
 from backend.gateway.models import ServedModel
-from backend.gateway.node_client import NodeAnswer, NodeUnreachable
-from backend.gateway.replies import inference_reply
+from backend.gateway.node_client import NodeUnreachable
+from backend.gateway.replies import NodeChanged, inference_reply, outputs_of
 from backend.gateway.session import Session
 
 REAL_TIME_TIERS = (TierName.MEDIUM, TierName.LARGE, TierName.ENTERPRISE)
+SLA_WORDS = ("true", "false")
 ID_CHARS_MAX = 200
 
 
@@ -29,34 +31,55 @@ async def infer(gateway: Gateway, principal: Principal, model: ServedModel, requ
     """The protocol's answer to an inference request whose body is still to be read."""
     started = time.perf_counter()
     _refuse_binary(request.headers)
-    tier, limit = _tier(request.headers), _limit(request.headers)
+    sla = _sla(request.headers)
+    tier, limit = _tier(request.headers, sla), _limit(request.headers)
     raw = await request.body()
     body = _parse(raw, model)
     with gateway.requests.place(Unavailable("the gateway is full", code="overloaded")):
-        session = await gateway.sessions.get(principal, model.name, tier, limit)
-        with session.requests.place(Busy("too many requests of this session are under way")):
-            answer = await _forward(gateway, session, model, raw)
+        session = await gateway.sessions.get(principal, model.name, tier, limit, sla=sla)
+        try:
+            with session.requests.place(Busy("too many requests of this session are under way")):
+                outputs = await _forward(gateway, session, model, raw)
+        finally:
+            gateway.sessions.answered(session)
     now = utc_now()
     session.used_at = now
-    return inference_reply(answer, body, model, session, now, (time.perf_counter() - started) * 1_000)
+    return inference_reply(outputs, body, model, session, now, (time.perf_counter() - started) * 1_000)
 
 
-async def _forward(gateway: Gateway, session: Session, model: ServedModel, raw: bytes) -> NodeAnswer:
+async def _forward(gateway: Gateway, session: Session, model: ServedModel, raw: bytes) -> list[Any]:
+    """What the leased node makes of a request, counted as its service; else as its failure.
+
+    All that it may refuse was refused before. A client that leaves is nobody's failure.
+    """
     url = f"{session.endpoint}/v2/models/{model.name}/versions/{model.version}/infer"
+    sent = time.perf_counter()
     try:
-        answer = await gateway.nodes.post(url, session.token, raw)
-    except NodeUnreachable:
-        await gateway.sessions.lost(session)
+        outputs = outputs_of(await gateway.nodes.post(url, session.token, raw))
+    except Unavailable as error:
+        session.tally.failed()
+        if isinstance(error, NodeUnreachable | NodeChanged):
+            await gateway.sessions.lost(session)
         raise
-    if answer.status == 401:  # another agent serves there by now
-        await gateway.sessions.lost(session)
-    return answer
+    session.tally.served((time.perf_counter() - sent) * 1_000)
+    return outputs
 
 
-def _tier(headers: Mapping[str, str]) -> TierName:
+def _sla(headers: Mapping[str, str]) -> bool:
+    word = headers.get("swarmex-sla", "false")
+    if word not in SLA_WORDS:
+        raise Invalid(
+            "whether there is an SLA is true or false", code="invalid_sla", field="Swarmex-SLA", accepted="true, false"
+        )
+    return word == "true"
+
+
+def _tier(headers: Mapping[str, str], sla: bool) -> TierName:
     name = headers.get("swarmex-tier", TierName.MEDIUM)
     if name not in [tier.value for tier in TierName]:
         raise unknown_choice("tier", name, REAL_TIME_TIERS)
+    if sla:
+        check_sla_offered(TierName(name), "Swarmex-SLA")
     if name not in REAL_TIME_TIERS:
         raise Invalid(
             f"tier {name} is not offered for real-time requests yet",

@@ -18,6 +18,7 @@ SESSION_IN_FLIGHT_MAX = 64
 IN_FLIGHT_MAX = 1_024
 
 REQUEST_TIMEOUT_S = 30.0  # of one inference, from the first attempt to the last byte
+SLOW_REQUEST_S = 10.0  # one that took so long counts against its node, whatever the answer
 CONNECT_TIMEOUT_S = 2.0
 CONNECTIONS_MAX = 512
 CONNECTIONS_PER_NODE_MAX = 64

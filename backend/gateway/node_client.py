@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from math import ceil
 
 import aiohttp
 
@@ -13,7 +14,11 @@ from backend.gateway.limits import (
     CONNECTIONS_PER_NODE_MAX,
     KEEP_ALIVE_S,
     REQUEST_TIMEOUT_S,
+    SLOW_REQUEST_S,
 )
+from backend.messaging.breaker_errors import BreakerOpen
+from backend.messaging.breaker_policy import BreakerPolicy
+from backend.messaging.breakers import Breakers
 
 ATTEMPTS_MAX = 2
 # Raised before a whole request has left, so the node cannot have run it; anything later may have been.
@@ -22,6 +27,9 @@ NEVER_SENT = (
     aiohttp.ConnectionTimeoutError,
     aiohttp.ClientConnectionResetError,
 )
+
+
+BROKEN_GATEWAYS = (502, 504)  # said in front of a node that is not there; its own 500 and 503 may be a request's doing
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +52,33 @@ class NodeFailed(Unavailable):
     code = "node_failed"
 
 
-class NodeClient:
-    """One HTTP client for all nodes; it must be made inside the event loop."""
+class AnswerTooLarge(NodeFailed):
+    """More than is read of an answer: the request may have asked for it."""
 
-    def __init__(self, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
+
+class NodeCircuitOpen(Unavailable):
+    """The node failed too often lately: nothing was sent to it, here or in another process."""
+
+    code = "node_circuit_open"
+
+    def __init__(self, retry_s: float) -> None:
+        super().__init__("the node is given time to recover")
+        self.retry_after_s = max(1, ceil(retry_s))
+
+
+NODE_BREAKER = "node"  # one for each address that nodes are served at
+NODE_POLICY = BreakerPolicy(
+    fail_max=5, rate=0.5, volume_min=20, window_s=30.0, recovery_s=2.0, slow_s=SLOW_REQUEST_S, exclude=(AnswerTooLarge,)
+)
+
+
+class NodeClient:
+    """One HTTP client for all nodes; it must be made inside the event loop. `breakers` are started, not closed."""
+
+    def __init__(self, timeout_s: float = REQUEST_TIMEOUT_S, breakers: Breakers | None = None) -> None:
         self._timeout_s = timeout_s
+        self._breakers = breakers or Breakers()
+        self._breakers.start()
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=CONNECTIONS_MAX, limit_per_host=CONNECTIONS_PER_NODE_MAX, keepalive_timeout=KEEP_ALIVE_S
@@ -62,14 +92,27 @@ class NodeClient:
         )
 
     async def post(self, url: str, token: str, body: bytes) -> NodeAnswer:
-        """The node's answer; raises NodeUnreachable or NodeFailed. Cancelling it closes the connection to the node."""
+        """The node's answer; raises NodeUnreachable, NodeFailed or, without asking it, NodeCircuitOpen.
+
+        Cancelling it closes the connection to the node.
+        """
+        breaker = self._breakers.get(NODE_BREAKER, url.split("/", 3)[2], NODE_POLICY)
+        try:
+            return await breaker.call_async(self._ask, url, token, body)
+        except BreakerOpen as refusal:
+            raise NodeCircuitOpen(refusal.retry_s) from refusal
+
+    async def _ask(self, url: str, token: str, body: bytes) -> NodeAnswer:
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._post(url, {"Authorization": f"Bearer {token}"}, body)
+                answer = await self._post(url, {"Authorization": f"Bearer {token}"}, body)
         except NEVER_SENT as error:
             raise NodeUnreachable("the node cannot be reached") from error
         except (aiohttp.ClientError, TimeoutError) as error:
             raise NodeFailed("the node did not finish the request") from error
+        if answer.status in BROKEN_GATEWAYS:
+            raise NodeFailed(f"the node's gateway answered {answer.status}")
+        return answer
 
     async def _post(self, url: str, headers: dict[str, str], body: bytes) -> NodeAnswer:
         for attempt in range(1, ATTEMPTS_MAX + 1):
@@ -91,5 +134,5 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > ANSWER_BYTES_MAX:
-            raise NodeFailed(f"the node's answer is above {ANSWER_BYTES_MAX} bytes")
+            raise AnswerTooLarge(f"the node's answer is above {ANSWER_BYTES_MAX} bytes")
     return bytes(body)

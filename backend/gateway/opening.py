@@ -45,7 +45,9 @@ async def open_session(
     An order that is still open by then ends at its own deadline.
     """
     order_id = await threads.run(
-        lambda: service.open_session(market.uow(), utc_now(), principal, key.model, key.tier, limit_nano_per_slot_s)
+        lambda: service.open_session(
+            market.uow(), utc_now(), principal, key.model, key.tier, limit_nano_per_slot_s, sla=key.sla
+        )
     )
     try:
         async with asyncio.timeout(SESSION_WAIT_S):

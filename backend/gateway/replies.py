@@ -19,23 +19,30 @@ def json_reply(body: Mapping[str, Any], status: int = 200, headers: Mapping[str,
     return Response(orjson.dumps(body), status, headers, media_type="application/json")
 
 
+class NodeChanged(NodeFailed):
+    """Another agent serves there by now, which does not know our token."""
+
+
 def inference_reply(
-    answer: NodeAnswer,
+    outputs: list[Any],
     request: Mapping[str, Any],
     model: ServedModel,
     session: Session,
     now: datetime,
     ms: float,
 ) -> Response:
-    """The inference response; `id` is echoed from the request, never taken from the node. Raises NodeFailed."""
+    """The inference response; `id` is echoed from the request, never taken from the node."""
     body: dict[str, Any] = {"model_name": model.name, "model_version": str(model.version)}
     if "id" in request:
         body["id"] = request["id"]
-    body["outputs"] = _outputs(answer)
+    body["outputs"] = outputs
     return json_reply(body, headers=_receipt(session, now, ms))
 
 
-def _outputs(answer: NodeAnswer) -> list[Any]:
+def outputs_of(answer: NodeAnswer) -> list[Any]:
+    """The output tensors in a node's answer; raises NodeFailed when there are none."""
+    if answer.status == 401:
+        raise NodeChanged("the node answered 401: another agent serves there by now")
     try:
         said = orjson.loads(answer.body)
     except orjson.JSONDecodeError:

@@ -8,8 +8,10 @@ from backend.domain.errors import Conflict, SwarmexError
 from backend.domain.ids import LeaseId
 from backend.domain.leases import IDLE_S, RENEW_AT, WINDOW_S
 from backend.domain.money import charge_nano, format_credits
+from backend.domain.sla import Measured
 from backend.gateway.admission import Admission
 from backend.gateway.limits import SESSION_IN_FLIGHT_MAX
+from backend.gateway.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,7 @@ class SessionKey:
     spender: Spender
     model: str
     tier: str
+    sla: bool = False
 
 
 @dataclass(slots=True)
@@ -37,6 +40,20 @@ class Session:
     used_at: datetime
     refused: SwarmexError | None = None  # why the next window could not be bought, when last tried
     requests: Admission = field(default_factory=lambda: Admission(SESSION_IN_FLIGHT_MAX))
+    tally: Tally = field(default_factory=Tally)
+    told: int = 0  # how many of its requests the coordinator has heard of
+
+    def untold(self) -> Measured | None:
+        """What its node has served until now; None if nobody promised anything, or the coordinator knows it already."""
+        if not self.key.sla:
+            return None
+        total = self.tally.total()
+        return total if total.requests > self.told else None
+
+    def heard(self, measured: Measured | None) -> None:
+        """The coordinator knows of so much."""
+        if measured:
+            self.told = max(self.told, measured.requests)
 
     def paid(self, now: datetime) -> bool:
         """Whether the current window is prepaid: only then may a request be sent."""

@@ -30,7 +30,8 @@ class Threads:
         future = loop.run_in_executor(self._pool, call)
         future.add_done_callback(self._leave)
         try:
-            return await asyncio.wait_for(asyncio.shield(future), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.shield(future)
         except TimeoutError:
             raise Unavailable("the coordinator does not answer", code="coordinator_unreachable") from None
 

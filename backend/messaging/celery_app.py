@@ -2,7 +2,8 @@
 
 from celery import Celery
 
-from backend.messaging.queues import Priority
+from backend.messaging.intake import IntakeTransport, Refuse
+from backend.messaging.queues import Priority, route
 
 VISIBILITY_TIMEOUT_S = 60  # longer than any unit; the sweeper returns lost work long before
 SOCKET_TIMEOUT_S = 2.0  # the transport's own default waits for ever
@@ -10,8 +11,11 @@ CONNECT_TIMEOUT_S = 2.0
 HEALTH_CHECK_S = 5  # a half-open connection is noticed after about twice that
 
 
-def celery_app(redis_url: str) -> Celery:
-    """An application on the broker at `redis_url`; not connected yet, and not the process's current one."""
+def celery_app(redis_url: str, refuse: Refuse | None = None) -> Celery:
+    """An application on the broker at `redis_url`; not connected yet, and not the process's current one.
+
+    With `refuse` its consumer gets messages of ours only, and `refuse` all others.
+    """
     app = Celery("swarmex", broker=redis_url, set_as_current=False)
     app.conf.update(
         accept_content=["json"],
@@ -20,6 +24,7 @@ def celery_app(redis_url: str) -> Celery:
         result_backend=None,
         task_acks_late=True,
         task_create_missing_queues=True,
+        task_routes=(route,),
         worker_pool="solo",
         worker_concurrency=1,
         worker_prefetch_multiplier=1,
@@ -44,4 +49,7 @@ def celery_app(redis_url: str) -> Celery:
             "queue_order_strategy": "priority",
         },
     )
+    if refuse is not None:
+        app.conf.broker_transport = IntakeTransport
+        app.conf.broker_transport_options["refuse"] = refuse
     return app

@@ -1,4 +1,4 @@
-"""Consumes one queue of work in a thread, one unit at a time, for as long as its owner wants.
+"""Consumes queues of work in a thread, one unit at a time, for as long as its owner wants.
 
 Celery's own worker does the work; this keeps one running: a fresh worker is started whenever the old one ends
 because Redis went away. No signal handler of Celery's is installed: stopping is the owner's decision. One
@@ -6,6 +6,7 @@ consumer per process, since Celery's event loop is process-wide.
 """
 
 import logging
+from collections.abc import Sequence
 from random import uniform
 from threading import Event, Thread
 from typing import Any
@@ -26,11 +27,15 @@ log = structlog.get_logger(__name__)
 
 
 class UnitConsumer:
-    """Runs a queue's tasks in its thread (`solo` pool), most urgent first, acknowledged when done."""
+    """Runs its queues' tasks in its thread (`solo` pool), most urgent first, acknowledged when done.
 
-    def __init__(self, app: Celery, queue: str, name: str) -> None:
+    Of equally urgent ones those of the first queue go first; `shared` queues are consumed by others as well.
+    """
+
+    def __init__(self, app: Celery, queue: str, name: str, *, shared: Sequence[str] = ()) -> None:
         self._app = app
         self._queue = queue
+        self._queues = [queue, *shared]
         self._name = name
         self._redis = connect(app.conf.broker_url)
         self._worker: Any = None
@@ -85,7 +90,7 @@ class UnitConsumer:
             self._worker = self._app.WorkController(
                 pool="solo",
                 concurrency=1,
-                queues=[self._queue],
+                queues=self._queues,
                 hostname=self._name,
                 without_gossip=True,
                 without_mingle=True,

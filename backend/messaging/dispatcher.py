@@ -8,18 +8,24 @@ from kombu.exceptions import KombuError
 
 from backend.domain.errors import Unavailable
 from backend.domain.work import Dispatch
+from backend.messaging.breaker import Breaker
+from backend.messaging.breaker_errors import BreakerOpen
+from backend.messaging.breaker_policy import BreakerPolicy
 from backend.messaging.celery_app import celery_app
-from backend.messaging.queues import RUN_UNIT
+from backend.messaging.queues import MESSAGE_VERSION, RUN_UNIT, TRACE_HEADER, VERSION_HEADER
+from backend.messaging.tracing import TraceContext
 
 PIPELINE_MAX = 500  # messages that travel to Redis in one round trip
+BREAKER_POLICY = BreakerPolicy(fail_max=3, recovery_s=1.0)  # a send to a Redis that hangs costs seconds
 ATTEMPTS_MAX = 2  # the second on a fresh connection: the first often finds one that died while idle
 
 
 class Dispatcher:
     """Sends dispatches over one connection; safe to share between threads, which then take turns."""
 
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, breaker: Breaker | None = None) -> None:
         self._app = celery_app(redis_url)
+        self._breaker = breaker or Breaker("queues", BREAKER_POLICY)
         self._turn = Lock()
         self._connection: Connection | None = None
 
@@ -32,13 +38,19 @@ class Dispatcher:
         if not units:
             return
         with self._turn:
-            for attempt in range(1, ATTEMPTS_MAX + 1):
-                try:
-                    return self._publish(units)
-                except (KombuError, OSError) as error:
-                    self._disconnect()
-                    if attempt == ATTEMPTS_MAX:
-                        raise Unavailable("the queues do not answer", code="queues_unavailable") from error
+            try:
+                self._breaker.call(self._attempt, units)
+            except (KombuError, OSError, BreakerOpen) as error:
+                raise Unavailable("the queues do not answer", code="queues_unavailable") from error
+
+    def _attempt(self, units: Sequence[Dispatch]) -> None:
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                return self._publish(units)
+            except (KombuError, OSError):
+                self._disconnect()
+                if attempt == ATTEMPTS_MAX:
+                    raise
 
     def _publish(self, units: Sequence[Dispatch]) -> None:
         if self._connection is None:
@@ -54,6 +66,10 @@ class Dispatcher:
                     task_id=str(unit.unit_id),
                     queue=unit.queue,
                     priority=unit.priority,
+                    headers={
+                        VERSION_HEADER: MESSAGE_VERSION,
+                        TRACE_HEADER: TraceContext.of_unit(unit.unit_id).header,
+                    },
                     ignore_result=True,
                     declare=[],
                     retry=False,

@@ -24,7 +24,7 @@ from backend.messaging.queues import TIER_PRIORITY
 from backend.services.epochs import log_clearing
 from backend.services.holds import lower
 from backend.services.preemption import give_notice
-from backend.services.queueing import queue
+from backend.services.queueing import dialled_only, queue
 from backend.storage.ids import new_id
 from backend.storage.leases import Grant, OpenLease
 from backend.storage.order_rows import Order
@@ -68,6 +68,7 @@ def clear_market(uow: UnitOfWork, now: datetime, market: Market) -> Epoch:
             return Epoch()
         asks = uow.offers.lock_open(market, now)
         bids, reserved = queue(uow, now, market, orders, asks)
+        bids = dialled_only(uow, orders, bids, asks)
         rule = uow.market_rules.of(market)
         spot = uow.markets.spot(market) or _first_spot(asks, rule.control)
         book = Book.of(bids, asks, spot, now, reserved, reserve_nano=spot)
@@ -183,7 +184,7 @@ def dispatch(uow: UnitOfWork, now: datetime, orders: Collection[OrderId]) -> int
         return 0
     rooms: dict[OrderId, list[Room]] = {}
     for lease in uow.leases.open_leases(orders):
-        rooms.setdefault(lease.order_id, []).append(_room(lease))
+        rooms.setdefault(lease.order_id, []).append(room_of(lease))
     waiting = uow.work.waiting(rooms)
     units = pack([part for order, items in waiting.items() for part in share(items, rooms[order])])
     uow.outbox.add(uow.work.queue(units, now + RESEND_AFTER), now)
@@ -192,7 +193,7 @@ def dispatch(uow: UnitOfWork, now: datetime, orders: Collection[OrderId]) -> int
     return len(units)
 
 
-def _room(lease: OpenLease) -> Room:
+def room_of(lease: OpenLease) -> Room:
     """What a lease can still take: UNITS_PER_SLOT_MAX full units per slot, less what is queued on it."""
     units = UNITS_PER_SLOT_MAX * lease.slots
     return Room(

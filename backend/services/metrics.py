@@ -1,8 +1,10 @@
 """What the market's books look like from above, for monitoring."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from backend.domain.incidents import IncidentKind
 from backend.storage.audit_runs import AuditRun
 from backend.storage.figures import Money, Waiting
 from backend.storage.unit_of_work import UnitOfWork
@@ -16,9 +18,12 @@ class Figures:
     money: list[Money]
     waiting: Waiting
     audits: list[AuditRun]
+    incidents: Mapping[IncidentKind, int] = field(default_factory=dict)  # open ones, by kind
 
 
 def figures(uow: UnitOfWork, now: datetime) -> Figures:
-    """Three statements, each on an index or a small table."""
+    """Four statements, each on an index or a small table."""
     with uow:
-        return Figures(now, uow.figures.money(), uow.figures.waiting(), uow.audit_runs.newest())
+        return Figures(
+            now, uow.figures.money(), uow.figures.waiting(), uow.audit_runs.newest(), uow.incidents.open_counts()
+        )

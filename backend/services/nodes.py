@@ -39,30 +39,38 @@ def register_node(
     queue = pool_queue(spec.pool) if spec.pool else node_queue(node_id)
     with uow:
         find_account(uow, account_id)
-        node = Node(
-            id=node_id,
-            account_id=account_id,
-            name=spec.name,
-            resource_class=spec.resource_class,
-            region=spec.region,
-            slots=spec.slots,
-            busy_slots=0,
-            state=NodeState.ACTIVE,
-            queue=queue,
-            alive=False,
-            ask_nano_per_slot_s=None,
-            cores=spec.cores,
-            memory_mb=spec.memory_mb,
-            gpu_model=spec.gpu_model,
-            gpu_memory_mb=spec.gpu_memory_mb,
-            accelerators=spec.accelerators,
-            residency=spec.residency,
-            latency_ms=spec.latency_ms,
-        )
-        if not uow.nodes.add(node, now):
-            raise Conflict(f"node {spec.name} exists", code="node_exists", field="name", accepted="a free name")
+        node = add_node(uow, now, node_id, account_id, spec, queue)
         record(uow, now, principal, "node.register", f"node {node_id}", account=account_id, name=spec.name)
         uow.commit()
+    return node
+
+
+def add_node(
+    uow: UnitOfWork, now: datetime, node_id: NodeId, account_id: AccountId, spec: NodeSpec, queue: str
+) -> Node:
+    """Record a machine whose work goes to a queue, inside an open unit of work; raises Conflict(`node_exists`)."""
+    node = Node(
+        id=node_id,
+        account_id=account_id,
+        name=spec.name,
+        resource_class=spec.resource_class,
+        region=spec.region,
+        slots=spec.slots,
+        busy_slots=0,
+        state=NodeState.ACTIVE,
+        queue=queue,
+        alive=False,
+        ask_nano_per_slot_s=None,
+        cores=spec.cores,
+        memory_mb=spec.memory_mb,
+        gpu_model=spec.gpu_model,
+        gpu_memory_mb=spec.gpu_memory_mb,
+        accelerators=spec.accelerators,
+        residency=spec.residency,
+        latency_ms=spec.latency_ms,
+    )
+    if not uow.nodes.add(node, now):
+        raise Conflict(f"node {spec.name} exists", code="node_exists", field="name", accepted="a free name")
     return node
 
 
@@ -70,6 +78,12 @@ def list_nodes(uow: UnitOfWork, now: datetime, account_id: AccountId | None) -> 
     """The nodes of an account, or of everybody."""
     with uow:
         return uow.nodes.owned_by(account_id, now)
+
+
+def show_node(uow: UnitOfWork, now: datetime, node_id: NodeId, actor: Principal) -> Node:
+    """A node of the actor's; raises NotFound."""
+    with uow:
+        return owned_node(uow, now, node_id, actor)
 
 
 def drain_node(uow: UnitOfWork, now: datetime, node_id: NodeId, actor: Principal) -> Node:

@@ -1,12 +1,14 @@
 """Who goes first in a market where not everybody can: reserved shares of tiers, dominant shares of accounts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from backend.domain.auctions import Ask, Bid
 from backend.domain.fairness import Demand, shares_before
 from backend.domain.machines import NO_NEEDS, needs_of
 from backend.domain.money import PPM
+from backend.domain.orders import SESSION
 from backend.domain.pricing import Market
 from backend.domain.tiers import TIERS
 from backend.storage.leases import Held
@@ -28,6 +30,20 @@ def queue(
     shares = shares_before([_demand(order) for order in orders], capacity, _by_account(held))
     bids = [order.bid(share) for order, share in zip(orders, shares, strict=True)]
     return bids, _reserved(uow, now, orders, held, capacity)
+
+
+def dialled_only(uow: UnitOfWork, orders: Sequence[Order], bids: Sequence[Bid], asks: Sequence[Ask]) -> list[Bid]:
+    """The same bids, but those of sessions take no node that nobody can dial: a gateway would wait for it in vain."""
+    sessions = {order.id for order in orders if order.workload == SESSION}
+    undialled = uow.joining.remote_among([ask.node_id for ask in asks]) if sessions else ()
+    if not undialled:
+        return list(bids)
+    return [
+        replace(bid, needs=replace(bid.needs, never=tuple(sorted({*bid.needs.never, *undialled}))))
+        if bid.order_id in sessions
+        else bid
+        for bid in bids
+    ]
 
 
 def _reserved(

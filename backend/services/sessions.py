@@ -9,12 +9,22 @@ from backend.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from backend.domain.events import Event, Topic
 from backend.domain.ids import HoldId, LeaseId, OrderId, WindowId
 from backend.domain.leases import WINDOW_S, LeaseState, used_nano, window_nano
-from backend.domain.orders import LIMIT_OVER_SPOT, SESSION, CloseReason, OrderState, Strategy, candidates
-from backend.domain.terms import limit_error, nobody_sells
+from backend.domain.orders import (
+    LIMIT_OVER_SPOT,
+    SESSION,
+    CloseReason,
+    OrderState,
+    Strategy,
+    candidates,
+    check_sla_offered,
+)
+from backend.domain.sla import Measured
+from backend.domain.terms import limit_error, out_of_reach
 from backend.domain.tiers import TierName, parse_tier
 from backend.services.escrow import Need, capture, reserve, reserve_one
 from backend.services.models import choose
 from backend.services.placement import need_of
+from backend.services.session_sla import count_measured, lock_money, withhold_windows
 from backend.services.settlement import charge_of, finish
 from backend.services.trust import served
 from backend.storage.contention import patient
@@ -52,12 +62,17 @@ def open_session(
     model: str,
     tier_name: str,
     limit_nano_per_slot_s: int | None = None,
+    *,
+    sla: bool = False,
 ) -> OrderId:
     """Order one slot for real-time requests to a model; its first window is held at once.
 
-    Raises NotFound, Invalid (`tier_not_offered`, `limit_below_market`), Unavailable or InsufficientFunds.
+    Raises NotFound, Invalid (`sla_not_offered`, `tier_not_offered`, `limit_below_market`), Unavailable or
+    InsufficientFunds.
     """
     name = parse_tier(tier_name)
+    if sla:
+        check_sla_offered(name, "Swarmex-SLA")
     if name is TierName.SMALL:
         raise Invalid(
             "tier small has no session of its own",
@@ -72,7 +87,7 @@ def open_session(
         if not any(market.free_slots for market in markets):
             raise Unavailable("every slot is taken", code="no_capacity", field="Swarmex-Tier", accepted="try again")
         limit = limit_nano_per_slot_s or LIMIT_OVER_SPOT * max(market.spot_nano for market in markets)
-        if nobody_sells(limit, markets):
+        if out_of_reach(limit, markets):
             raise limit_error("Swarmex-Limit", markets)
         order = Order(
             id=OrderId(new_id()),
@@ -95,6 +110,7 @@ def open_session(
             charged_nano=0,
             placed_at=now,
             deadline_at=now + timedelta(seconds=OPEN_DEADLINE_S),
+            sla=sla,
         )
         reserve_one(uow, now, need_of(order))
         uow.orders.add([order])
@@ -116,9 +132,10 @@ def progress(uow: UnitOfWork, now: datetime, order_id: OrderId) -> SessionProgre
 
 
 @patient
-def renew(uow: UnitOfWork, now: datetime, lease_id: LeaseId) -> datetime:
+def renew(uow: UnitOfWork, now: datetime, lease_id: LeaseId, measured: Measured | None = None) -> datetime:
     """Prepay the next window; returns its end. Twice is once: a window that has not begun yet is not followed up.
 
+    `measured` is all that the gateway has measured of the session since it was granted.
     Raises NotFound, Conflict(`lease_ended`), InsufficientFunds or BudgetExceeded. On the last two the lease is paused:
     it may be renewed until PAUSE_GRACE_S after its last window, from that moment on; then it ends.
     """
@@ -127,6 +144,8 @@ def renew(uow: UnitOfWork, now: datetime, lease_id: LeaseId) -> datetime:
         if session.state != LeaseState.ACTIVE or session.pays_until <= now:
             raise Conflict(f"lease {lease_id} has ended", code="lease_ended")
         if session.window_ends_at - now > WINDOW:
+            count_measured(uow, now, session, measured)
+            uow.commit()
             return session.window_ends_at
         starts_at = max(now, session.window_ends_at)
         window = Window(
@@ -146,6 +165,7 @@ def renew(uow: UnitOfWork, now: datetime, lease_id: LeaseId) -> datetime:
             uow.orders.raise_worst_case(session.order_id, amount)
         if (refused is None) == (session.paused_at is not None):
             uow.sessions.pause(lease_id, now if refused else None)
+        count_measured(uow, now, session, measured)  # after the money: windows of SLAs are locked last
         uow.commit()
     if refused:
         raise refused
@@ -153,13 +173,19 @@ def renew(uow: UnitOfWork, now: datetime, lease_id: LeaseId) -> datetime:
 
 
 @patient
-def end(uow: UnitOfWork, now: datetime, lease_id: LeaseId, reason: CloseReason) -> None:
-    """End a session now: its slot is free at once, its windows are charged until now. Twice is once."""
+def end(
+    uow: UnitOfWork, now: datetime, lease_id: LeaseId, reason: CloseReason, measured: Measured | None = None
+) -> None:
+    """End a session now: its slot is free at once, its windows are charged until now. Twice is once.
+
+    What its gateway has measured since it was granted is taken all the same when it has ended already.
+    """
     with uow:
         session = _locked(uow, now, lease_id)
         if session.state == LeaseState.ACTIVE:
             _end(uow, now, session.order_id, reason)
-            uow.commit()
+        count_measured(uow, now, session, measured)
+        uow.commit()
 
 
 def states(uow: UnitOfWork, leases: Collection[LeaseId]) -> dict[LeaseId, str]:
@@ -194,11 +220,15 @@ def settle_windows(uow: UnitOfWork, now: datetime) -> int:
         }
         never_leased = closing.keys() - {w.order_id for w in windows}
         unused = [orders[order].hold_id for order in never_leased]
-        capture(uow, now, charges, [w.hold_id for w in over] + unused)
+        promised = [w for w in over if orders[w.order_id].sla]
+        released = [w.hold_id for w in over] + unused
+        lock_money(uow, promised, charges, released)
+        paid_out = capture(uow, now, charges, released)
         uow.sessions.mark_settled([w.id for w in over])
         kept = [w for w in over if _used(w, w.price_nano) and orders[w.order_id].reason is not CloseReason.NODE_LOST]
         served(uow, now, kept, orders)
         finish(uow, now, list(orders.values()), charges, closing)
+        withhold_windows(uow, now, orders, promised, paid_out)
         uow.commit()
     return len(orders)
 

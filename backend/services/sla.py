@@ -1,7 +1,7 @@
 """SLAs: what was served goes into windows, its earnings wait there, and a broken promise is paid when one closes.
 
 Automatic and once: an order is marked when it is counted, a window when it is closed, in the transaction that moves
-the money. Real-time sessions are not measured yet, so that none of them has an SLA.
+the money. Real-time sessions are measured by their gateways, and counted in `session_sla`.
 """
 
 from collections.abc import Collection, Sequence
@@ -40,14 +40,14 @@ def observe(uow: UnitOfWork, now: datetime) -> int:
     return len(orders)
 
 
-def count_lost(uow: UnitOfWork, now: datetime, lost: Sequence[Service]) -> None:
-    """Count requests that were lost with their node, inside the caller's unit of work; it locks no money any more.
+def count_requests(uow: UnitOfWork, now: datetime, services: Sequence[Service]) -> None:
+    """Count requests that nothing is to be withheld for, inside the caller's unit of work; it locks no money any more.
 
-    Nothing is withheld for them: nothing was charged.
+    They were lost with their node and cost nothing, or are a session's, which pays by time.
     """
-    if lost:
-        windows = uow.sla.lock_current({service.between for service in lost}, now)
-        for service in lost:
+    if services:
+        windows = uow.sla.lock_current({service.between for service in services}, now)
+        for service in services:
             windows[service.between] = windows[service.between].counting(service.measured)
         uow.sla.write(windows.values())
 
@@ -108,7 +108,7 @@ def _count_served(uow: UnitOfWork, now: datetime, served: Sequence[Service]) -> 
 
 
 def _claim(window: SlaWindow, service: Service) -> Claim:
-    reference = f"{_reference(window.id)} {service.order_id}"
+    reference = f"{reference_of(window.id)} {service.order_id}"
     return Claim(window.provider_id, service.charged_nano, service.order_id, reference)
 
 
@@ -116,7 +116,7 @@ def _close(uow: UnitOfWork, now: datetime, windows: Sequence[SlaWindow]) -> None
     standing = uow.sla.standing_nano([window.id for window in windows])
     versions = uow.tiers.versions()
     judged = [window.judged(_promise(versions, window), standing.get(window.id, 0), now) for window in windows]
-    dues = [Due(w.account_id, w.provider_id, w.withheld_nano, w.owed_nano, _reference(w.id)) for w in judged]
+    dues = [Due(w.account_id, w.provider_id, w.withheld_nano, w.owed_nano, reference_of(w.id)) for w in judged]
     closed = [
         replace(window, withheld_nano=window.withheld_nano + paid.topped_up_nano, credit_nano=paid.credit_nano)
         for window, paid in zip(judged, resolve(uow, now, dues), strict=True)
@@ -150,6 +150,6 @@ def _entry(window: SlaWindow, now: datetime) -> Entry:
     return Entry(LogId(new_id()), now, None, None, "sla.credit", f"sla {window.id}", details)
 
 
-def _reference(window_id: SlaWindowId) -> str:
+def reference_of(window_id: SlaWindowId) -> str:
     """What references of a window's transfers begin with; its credit's is no more than this."""
     return f"sla {window_id}"

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from backend.domain.dead_letters import LETTERS_KEPT
 from backend.domain.events import Event, Topic
 from backend.domain.orders import SESSION, CloseReason
 from backend.services.holds import raise_again
-from backend.services.sla import count_lost
+from backend.services.session_sla import lost_sessions
+from backend.services.sla import count_requests
 from backend.services.trust import lapsed, lost_nodes
 from backend.storage.unit_of_work import UnitOfWork
 
@@ -39,6 +41,7 @@ def sweep(uow: UnitOfWork, now: datetime) -> SweepReport:
         resent = uow.work.resend(now, SWEEP_MAX)
         uow.outbox.add(resent, now)
         uow.outbox.forget_sent(now - SENT_KEPT, SWEEP_MAX)
+        uow.dead_letters.forget(now - LETTERS_KEPT, SWEEP_MAX)
         uow.agents.forget_before(now - AGENTS_KEPT)
         if resent:
             uow.emit(Event(Topic.UNITS_READY))
@@ -59,12 +62,13 @@ def _leave_dead_nodes(uow: UnitOfWork, now: datetime) -> tuple[int, int]:
     work = [order.id for order, _ in found if order.workload != SESSION]
     sessions = [order.id for order, _ in found if order.workload == SESSION]
     lost = uow.sla.under_way(work, nodes)
+    promised = uow.sessions.promised(sessions, now) if sessions else []
     uow.work.take_back(work, nodes)
     freed = uow.leases.end([order.id for order, _ in found], now, nodes)
     raise_again(uow, now, uow.orders.reopen_without_lease(work, now + REOPEN_GRACE))
     uow.nodes.give_back(freed)
     uow.orders.begin_close([(order, CloseReason.NODE_LOST) for order in sessions])
-    count_lost(uow, now, lost)
+    count_requests(uow, now, lost + lost_sessions(uow, promised))
     lost_nodes(uow, now, found)
     uow.emit(Event(Topic.LEASES_ENDED))
     return len(work), len(sessions)

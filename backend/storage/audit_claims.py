@@ -123,8 +123,11 @@ def promises(only: bool) -> str:
         FROM sla_windows w JOIN accounts owner ON owner.id = w.provider_id
         LEFT JOIN (
             SELECT s.window_id, sum(s.withheld_nano) AS said, sum(t.amount_nano) AS moved
-            FROM sla_shares s LEFT JOIN transfers t
-                ON t.reference = concat('sla ', s.window_id, ' ', s.order_id) AND t.kind = 'withhold'
+            FROM (
+                SELECT window_id, order_id AS of, withheld_nano FROM sla_shares
+                UNION ALL SELECT window_id, session_window_id, withheld_nano FROM sla_session_shares
+            ) s LEFT JOIN transfers t
+                ON t.reference = concat('sla ', s.window_id, ' ', s.of) AND t.kind = 'withhold'
             GROUP BY s.window_id
         ) shared ON shared.window_id = w.id
         LEFT JOIN transfers more ON more.reference = concat('sla ', w.id, ' more') AND more.kind = 'withhold'

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, Row, text
 
+from backend.domain.dead_letters import DeadMessage
 from backend.domain.ids import AgentId, ItemId, UnitId
 from backend.domain.tensors import Signature
 from backend.domain.work import AgentBeat, BeatAnswer, ClaimedItem, ItemFailure, ItemResult, ModelRef
@@ -19,7 +20,10 @@ class NodeDatabase:
 
     def agent_beat(self, beat: AgentBeat) -> BeatAnswer:
         """A sign of life of an inference agent."""
-        statement = text("SELECT agent_beat(:id, :name, :host, :pid, :queue, :endpoint, :token)")
+        statement = text(
+            "SELECT agent_beat(:id, :name, :host, :pid, :queue, :endpoint, :token, CAST(:done AS bigint), :waiting,"
+            " CAST(:tick_age_ms AS bigint))"
+        )
         with self.engine.begin() as connection:
             drain = connection.execute(
                 statement,
@@ -31,6 +35,9 @@ class NodeDatabase:
                     "queue": beat.queue,
                     "endpoint": beat.endpoint,
                     "token": beat.token,
+                    "done": beat.work_done,
+                    "waiting": beat.work_waiting,
+                    "tick_age_ms": beat.tick_age_ms,
                 },
             ).scalar_one()
         return BeatAnswer(drain=drain)
@@ -91,6 +98,27 @@ class NodeDatabase:
                 "errors": [f.error for f in failures],
             },
         )
+
+    def bury(self, agent_id: AgentId, queue: str, message: DeadMessage) -> bool:
+        """Record a message that was refused; False for a unit that is known after all, or one too many of a queue."""
+        statement = text(
+            "SELECT message_bury(:agent, :queue, :reason, :error, :size, :digest, :excerpt, CAST(:unit AS uuid))"
+        )
+        with self.engine.begin() as connection:
+            recorded: bool = connection.execute(
+                statement,
+                {
+                    "agent": agent_id,
+                    "queue": queue,
+                    "reason": message.reason,
+                    "error": message.error,
+                    "size": message.size_bytes,
+                    "digest": message.digest,
+                    "excerpt": message.excerpt,
+                    "unit": message.unit_id,
+                },
+            ).scalar_one()
+        return recorded
 
     def models(self) -> list[ModelRef]:
         """Every registered model, for real-time requests."""

@@ -21,6 +21,8 @@ MODEL_CACHED = timedelta(minutes=10)  # for so long after a lease a node is like
 
 # A node is alive while some agent that serves its queue is up and has beaten lately; `n` is the node.
 ALIVE = "EXISTS (SELECT 1 FROM agents a WHERE a.queue = n.queue AND a.state = 'up' AND a.beat_at > :alive_since)"
+# Who drains still finishes what it has, so that work stays with it; new work is for the living only.
+NOT_LEFT = ALIVE.replace("a.state = 'up'", "a.state IN ('up', 'draining')")
 
 
 def alive_since(now: datetime) -> datetime:

@@ -7,6 +7,7 @@ from pathlib import Path
 import fsspec
 
 PARTIAL = ".part"
+CHUNK_BYTES = 1 << 18
 
 
 class ObjectStore:
@@ -30,6 +31,12 @@ class ObjectStore:
     def get_file(self, key: str, path: Path) -> None:
         """Copy an object to a local file; raises FileNotFoundError."""
         self._files.get_file(self._target(key), str(path))
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """An object piece by piece; raises FileNotFoundError at the first one."""
+        with self._files.open(self._target(key), "rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
 
     def exists(self, key: str) -> bool:
         """Whether an object is there."""

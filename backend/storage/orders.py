@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from backend.domain.ids import AccountId, NodeId, OrderId
 from backend.domain.orders import CloseReason, OrderState
 from backend.domain.pricing import Market
-from backend.storage.nodes import ALIVE, alive_since
+from backend.storage.nodes import NOT_LEFT, alive_since
 from backend.storage.order_rows import COLUMNS, Order, order_of
 from backend.storage.rows import insert_rows, update_rows, values_of
 from backend.storage.tables import OrderRow
@@ -133,9 +133,10 @@ class OrderRepository:
         """Running orders with active leases on nodes that are not alive, and those nodes."""
         rows = self._connection.execute(
             text(
-                f"SELECT {COLUMNS}, d.nodes FROM orders o JOIN LATERAL ("
-                f" SELECT array_agg(l.node_id) AS nodes FROM leases l JOIN nodes n ON n.id = l.node_id"
-                f" WHERE l.order_id = o.id AND l.state = 'active' AND NOT {ALIVE}) d ON d.nodes IS NOT NULL"
+                # From the dead nodes, of which there are few: from the orders, each of thousands would ask for its own.
+                f"SELECT {COLUMNS}, d.nodes FROM orders o JOIN ("
+                f" SELECT l.order_id, array_agg(l.node_id) AS nodes FROM leases l JOIN nodes n ON n.id = l.node_id"
+                f" WHERE l.state = 'active' AND NOT {NOT_LEFT} GROUP BY l.order_id) d ON d.order_id = o.id"
                 f" WHERE o.state = 'running' ORDER BY o.id LIMIT :limit FOR UPDATE OF o SKIP LOCKED"
             ),
             {"alive_since": alive_since(now), "limit": limit},

@@ -7,8 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from backend.domain.joining import is_remote
 from backend.domain.work import Dispatch
 from backend.storage.ids import first_id_at, new_id
+from backend.storage.node_work import NodeWorkRepository
 from backend.storage.rows import insert_rows
 from backend.storage.tables import OutboxRow
 
@@ -28,7 +30,8 @@ class OutboxRepository:
         self._connection = connection
 
     def add(self, dispatches: Sequence[Dispatch], now: datetime) -> None:
-        """Owe these messages."""
+        """Owe these messages; what is for remote nodes waits to be polled for, and the broker never hears of it."""
+        NodeWorkRepository(self._connection).post([d for d in dispatches if is_remote(d.queue)])
         insert_rows(
             self._connection,
             OutboxRow,
@@ -41,6 +44,7 @@ class OutboxRepository:
                     "created_at": now,
                 }
                 for d in dispatches
+                if not is_remote(d.queue)
             ],
         )
 

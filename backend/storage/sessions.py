@@ -1,6 +1,6 @@
 """Session leases and their prepaid windows."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,10 +10,11 @@ from sqlalchemy import Connection, text
 from backend.domain.access import Spender
 from backend.domain.ids import AccountId, HoldId, LeaseId, NodeId, OrderId, WindowId
 from backend.domain.leases import PAUSE_GRACE_S
+from backend.domain.sla import Histogram, Measured
 from backend.domain.tiers import TierName
 from backend.storage.nodes import ALIVE, alive_since
 from backend.storage.rows import insert_rows, update_rows, values_of
-from backend.storage.tables import WindowRow
+from backend.storage.tables import LeaseRow, WindowRow
 
 PAUSE_GRACE = timedelta(seconds=PAUSE_GRACE_S)
 
@@ -55,7 +56,10 @@ class OpenWindow:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session lease as a gateway needs it; the endpoint is that of a living agent of the node, if there is one."""
+    """A session lease as a gateway needs it; the endpoint is that of a living agent of the node, if there is one.
+
+    `measured` is what of its requests is in SLA windows already.
+    """
 
     lease_id: LeaseId
     order_id: OrderId
@@ -73,6 +77,9 @@ class Session:
     window_ends_at: datetime
     endpoint: str | None
     token: str | None
+    provider_id: AccountId
+    sla: bool
+    measured: Measured
 
     @property
     def spender(self) -> Spender:
@@ -87,7 +94,7 @@ class Session:
 
 _SESSION = f"""
     SELECT l.id, l.order_id, o.account_id, o.member_id, o.tier, n.id, n.name, l.slots, l.price_nano_per_slot_s,
-           l.state, l.granted_at, l.paused_at, w.seq, w.ends_at, a.endpoint, a.token
+           l.state, l.granted_at, l.paused_at, w.seq, w.ends_at, a.endpoint, a.token, n.account_id, o.sla, l.measured
     FROM leases l JOIN orders o ON o.id = l.order_id JOIN nodes n ON n.id = l.node_id
     JOIN LATERAL (SELECT seq, ends_at FROM windows WHERE lease_id = l.id ORDER BY seq DESC LIMIT 1) w ON true
     LEFT JOIN LATERAL (
@@ -114,6 +121,10 @@ class SessionRepository:
     def of_lease(self, lease_id: LeaseId, now: datetime) -> Session | None:
         """A session by its lease."""
         return self._one("l.id = :id", lease_id, now)
+
+    def promised(self, orders: Collection[OrderId], now: datetime) -> list[Session]:
+        """Those of these orders' sessions that have an SLA and have not ended."""
+        return self._some("l.order_id = ANY(:id) AND o.sla AND l.state = 'active'", list(orders), now)
 
     def states(self, leases: Collection[LeaseId]) -> dict[LeaseId, str]:
         """Whether leases are still active."""
@@ -172,6 +183,17 @@ class SessionRepository:
             text("UPDATE leases SET paused_at = :since WHERE id = :id"), {"id": lease_id, "since": since}
         )
 
+    def keep_measured(self, measured: Mapping[LeaseId, Measured]) -> None:
+        """So much of these leases' requests is in SLA windows."""
+        update_rows(
+            self._connection,
+            LeaseRow,
+            [
+                {"id": lease, "measured": {"failures": of.failures, "histogram": list(of.latencies.counts)}}
+                for lease, of in measured.items()
+            ],
+        )
+
     def burn_nano_per_s(self, account: AccountId) -> int:
         """What the active sessions of an account cost per second."""
         return int(
@@ -191,7 +213,16 @@ class SessionRepository:
         update_rows(self._connection, WindowRow, [{"id": window, "state": "settled"} for window in windows])
 
     def _one(self, where: str, id_: object, now: datetime) -> Session | None:
-        row: Any = self._connection.execute(
-            text(f"{_SESSION} WHERE {where}"), {"id": id_, "alive_since": alive_since(now)}
-        ).one_or_none()
-        return Session(*row) if row else None
+        found = self._some(where, id_, now)
+        return found[0] if found else None
+
+    def _some(self, where: str, id_: object, now: datetime) -> list[Session]:
+        rows: Any = self._connection.execute(
+            text(f"{_SESSION} WHERE {where} ORDER BY l.id"), {"id": id_, "alive_since": alive_since(now)}
+        )
+        return [Session(*[*row[:-1], _measured(row.measured)]) for row in rows]
+
+
+def _measured(kept: dict[str, Any] | None) -> Measured:
+    """What a lease keeps of its measurements."""
+    return Measured(Histogram(tuple(kept["histogram"])), kept["failures"]) if kept else Measured()

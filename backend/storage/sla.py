@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from backend.domain.ids import AccountId, NodeId, OrderId, SlaWindowId
+from backend.domain.ids import AccountId, NodeId, OrderId, SlaWindowId, WindowId
 from backend.domain.sla import Histogram, Measured, SlaState, SlaWindow
 from backend.domain.tiers import TierName
 from backend.storage.ids import new_id
 from backend.storage.rows import insert_rows, update_rows, values_of
-from backend.storage.tables import OrderRow, SlaShareRow, SlaWindowRow
+from backend.storage.tables import OrderRow, SlaSessionShareRow, SlaShareRow, SlaWindowRow
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,6 +44,16 @@ class Share:
     withheld_nano: int
 
 
+@dataclass(frozen=True, slots=True)
+class SessionShare:
+    """The same of a session's prepaid window."""
+
+    window_id: SlaWindowId
+    session_window_id: WindowId
+    charged_nano: int
+    withheld_nano: int
+
+
 _COLUMNS = """
     id, account_id, provider_id, tier, state, opened_at, failures, histogram, charged_nano, withheld_nano, closed_at,
     latency_ms_p95, uptime_ppm, credit_ppm, credit_nano
@@ -71,6 +81,31 @@ _SERVED = text(f"""
            CAST(coalesce(p.nano, 0) AS bigint) AS charged_nano
     FROM served s JOIN orders o ON o.id = s.order_id
     LEFT JOIN paid p ON p.order_id = s.order_id AND p.provider_id = s.provider_id ORDER BY 1, 2
+""")
+# A session's windows are charged one by one, each from a hold of its own; a charge in a reversed one's place has none,
+# and is found by what it replaces.
+_STANDING_OF_WINDOWS = text(f"""
+    WITH RECURSIVE paid AS (
+        SELECT s.window_id, s.session_window_id, s.charged_nano, t.id, t.amount_nano
+        FROM sla_session_shares s JOIN windows p ON p.id = s.session_window_id
+        JOIN transfers t ON t.hold_id = p.hold_id AND t.kind = 'charge'
+        WHERE s.window_id = ANY(:windows)
+        UNION ALL
+        SELECT p.window_id, p.session_window_id, p.charged_nano, t.id, t.amount_nano
+        FROM paid p JOIN transfers t ON t.original_id = p.id AND t.kind = 'charge'
+    ), standing AS (
+        SELECT s.window_id, least(s.charged_nano, paid.nano) AS nano
+        FROM sla_shares s JOIN sla_windows w ON w.id = s.window_id CROSS JOIN LATERAL (
+            SELECT coalesce(sum(t.amount_nano), 0) AS nano
+            FROM {_STANDING} AND t.order_id = s.order_id AND a.owner_id = w.provider_id
+        ) paid
+        WHERE s.window_id = ANY(:windows)
+        UNION ALL
+        SELECT p.window_id, least(p.charged_nano, sum(p.amount_nano)) FROM paid p
+        WHERE NOT EXISTS (SELECT 1 FROM transfers r WHERE r.original_id = p.id AND r.kind = 'reversal')
+        GROUP BY p.window_id, p.session_window_id, p.charged_nano
+    )
+    SELECT window_id, CAST(sum(nano) AS bigint) AS nano FROM standing GROUP BY window_id
 """)
 
 
@@ -172,17 +207,7 @@ class SlaRepository:
 
     def standing_nano(self, windows: Collection[SlaWindowId]) -> dict[SlaWindowId, int]:
         """What of the charges in these windows was not reversed since, in nano-credits and never above the share."""
-        rows = self._connection.execute(
-            text(f"""
-                SELECT s.window_id, CAST(sum(least(s.charged_nano, paid.nano)) AS bigint) AS nano
-                FROM sla_shares s JOIN sla_windows w ON w.id = s.window_id CROSS JOIN LATERAL (
-                    SELECT coalesce(sum(t.amount_nano), 0) AS nano
-                    FROM {_STANDING} AND t.order_id = s.order_id AND a.owner_id = w.provider_id
-                ) paid
-                WHERE s.window_id = ANY(:windows) GROUP BY s.window_id
-            """),
-            {"windows": list(windows)},
-        )
+        rows = self._connection.execute(_STANDING_OF_WINDOWS, {"windows": list(windows)})
         return {row.window_id: row.nano for row in rows}
 
     def write(self, windows: Iterable[SlaWindow]) -> None:
@@ -192,6 +217,10 @@ class SlaRepository:
     def add_shares(self, shares: Sequence[Share]) -> None:
         """Record which orders a window holds earnings of."""
         insert_rows(self._connection, SlaShareRow, [values_of(share) for share in shares])
+
+    def add_session_shares(self, shares: Sequence[SessionShare]) -> None:
+        """Record which prepaid windows of sessions a window holds earnings of; one is in one window, once."""
+        insert_rows(self._connection, SlaSessionShareRow, [values_of(share) for share in shares])
 
     def find(self, window_id: SlaWindowId) -> SlaWindow | None:
         """The window of that id."""

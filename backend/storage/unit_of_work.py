@@ -12,38 +12,52 @@ from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
 from backend.domain.errors import Unavailable
 from backend.domain.events import Event
 from backend.storage.accounts import AccountRepository, KeyRepository
-from backend.storage.agents import AgentRepository, FleetRepository
+from backend.storage.activity import ActivityRepository
+from backend.storage.agents import AgentRepository
 from backend.storage.alerts import AlertRepository
 from backend.storage.audit import AuditRepository
 from backend.storage.audit_runs import AuditRunRepository
 from backend.storage.backups import BackupRepository
+from backend.storage.balance import BalanceRepository
 from backend.storage.budgets import BudgetRepository
 from backend.storage.changes import ChangeRepository
 from backend.storage.checkpoints import CheckpointRepository
 from backend.storage.contention import busy, is_contention
+from backend.storage.dead_letters import DeadLetterRepository
+from backend.storage.deliveries import DeliveryRepository
 from backend.storage.depth import DepthRepository
 from backend.storage.disputes import DisputeRepository
 from backend.storage.documents import DocumentRepository
 from backend.storage.earnings import EarningsRepository
 from backend.storage.epochs import EpochRepository
+from backend.storage.facts import FactRepository
 from backend.storage.fees import FeeRepository
 from backend.storage.figures import FigureRepository
 from backend.storage.fingerprints import FingerprintRepository
+from backend.storage.fleet import FleetRepository
 from backend.storage.idempotency import IdempotencyRepository
+from backend.storage.incidents import IncidentRepository
 from backend.storage.interruptions import InterruptionRepository
+from backend.storage.joining import JoiningRepository
+from backend.storage.joint_tasks import JointTaskRepository
 from backend.storage.leases import LeaseRepository
 from backend.storage.ledger import LedgerRepository
+from backend.storage.loads import LoadRepository
 from backend.storage.log import LogRepository
 from backend.storage.market_rules import MarketRuleRepository
 from backend.storage.markets import MarketRepository
 from backend.storage.metering import MeteringRepository
 from backend.storage.models import ModelRepository
+from backend.storage.named_leases import NamedLeaseRepository
+from backend.storage.node_work import NodeWorkRepository
 from backend.storage.nodes import NodeRepository, OfferRepository
+from backend.storage.observations import ObservationRepository
 from backend.storage.orders import OrderRepository
 from backend.storage.organisations import OrganisationRepository
 from backend.storage.outbox import OutboxRepository
 from backend.storage.payouts import PayoutRepository
 from backend.storage.price_points import PricePointRepository
+from backend.storage.queues import QueueRepository
 from backend.storage.regions import RegionRepository
 from backend.storage.replacements import ReplacementRepository
 from backend.storage.rows import driver_of
@@ -78,40 +92,53 @@ class UnitOfWork:
     connection: Connection
 
     accounts = Repository(AccountRepository)
+    activity = Repository(ActivityRepository)
     agents = Repository(AgentRepository)
     alerts = Repository(AlertRepository)
     audit = Repository(AuditRepository)
     audit_runs = Repository(AuditRunRepository)
     backups = Repository(BackupRepository)
+    balance = Repository(BalanceRepository)
     budgets = Repository(BudgetRepository)
     changes = Repository(ChangeRepository)
     checkpoints = Repository(CheckpointRepository)
+    dead_letters = Repository(DeadLetterRepository)
+    deliveries = Repository(DeliveryRepository)
     depth = Repository(DepthRepository)
     disputes = Repository(DisputeRepository)
     documents = Repository(DocumentRepository)
     earnings = Repository(EarningsRepository)
     epochs = Repository(EpochRepository)
+    facts = Repository(FactRepository)
     fees = Repository(FeeRepository)
     figures = Repository(FigureRepository)
     fingerprints = Repository(FingerprintRepository)
     fleet = Repository(FleetRepository)
     idempotency = Repository(IdempotencyRepository)
+    incidents = Repository(IncidentRepository)
     interruptions = Repository(InterruptionRepository)
+    joining = Repository(JoiningRepository)
+    joint_tasks = Repository(JointTaskRepository)
     keys = Repository(KeyRepository)
     leases = Repository(LeaseRepository)
     ledger = Repository(LedgerRepository)
+    loads = Repository(LoadRepository)
     log = Repository(LogRepository)
     market_rules = Repository(MarketRuleRepository)
     markets = Repository(MarketRepository)
     metering = Repository(MeteringRepository)
     models = Repository(ModelRepository)
+    named_leases = Repository(NamedLeaseRepository)
+    node_work = Repository(NodeWorkRepository)
     nodes = Repository(NodeRepository)
+    observations = Repository(ObservationRepository)
     offers = Repository(OfferRepository)
     orders = Repository(OrderRepository)
     organisations = Repository(OrganisationRepository)
     outbox = Repository(OutboxRepository)
     payouts = Repository(PayoutRepository)
     price_points = Repository(PricePointRepository)
+    queues = Repository(QueueRepository)
     regions = Repository(RegionRepository)
     replacements = Repository(ReplacementRepository)
     sessions = Repository(SessionRepository)

@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from backend.domain.ids import AccountId, ItemId, NodeId, OrderId, UnitId
+from backend.domain.ids import AccountId, AgentId, ItemId, NodeId, OrderId, UnitId
 from backend.domain.leases import ItemState
 from backend.domain.work import ATTEMPTS_MAX, Dispatch, PackedUnit, WaitingItem
 from backend.storage.ids import new_id
+from backend.storage.lapses import LAPSE
 from backend.storage.rows import insert_rows, update_rows, values_of
 from backend.storage.tables import ItemRow, UnitRow
 
@@ -130,8 +131,15 @@ class WorkRepository:
             self._connection,
             UnitRow,
             [
-                {"id": d.unit_id, "queue": d.queue, "priority": d.priority, "sends": 1, "resend_at": resend_at}
-                for d in dispatches
+                {
+                    "id": d.unit_id,
+                    "queue": d.queue,
+                    "priority": d.priority,
+                    "sends": 1,
+                    "resend_at": resend_at,
+                    "items": len(unit.items),
+                }
+                for d, unit in zip(dispatches, units, strict=True)
             ],
         )
         update_rows(
@@ -232,25 +240,11 @@ class WorkRepository:
 
     def lapse(self, now: datetime, limit: int) -> list[Lapsed]:
         """Return items whose claim ran out to their unit (dead after too many attempts) and have the unit resent."""
-        rows: Any = self._connection.execute(
-            text("""
-                WITH lapsed AS (
-                    SELECT id FROM work_items WHERE state = 'running' AND claimed_until < :now
-                    ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
-                ), returned AS (
-                    UPDATE work_items i SET state = CASE WHEN i.attempt >= :attempts THEN 'dead' ELSE 'queued' END,
-                           error = CASE WHEN i.attempt >= :attempts THEN coalesce(i.error, 'claim ran out') END
-                    FROM lapsed WHERE i.id = lapsed.id RETURNING i.unit_id, i.lease_id, i.order_id
-                ), resent AS (
-                    UPDATE units SET resend_at = :now WHERE id IN (SELECT unit_id FROM returned)
-                )
-                SELECT l.node_id, o.account_id, count(*) FROM returned r
-                JOIN leases l ON l.id = r.lease_id JOIN orders o ON o.id = r.order_id
-                GROUP BY l.node_id, o.account_id ORDER BY l.node_id, o.account_id
-            """),
-            {"now": now, "limit": limit, "attempts": ATTEMPTS_MAX},
-        )
-        return [Lapsed(*row) for row in rows]
+        return self._lapse("i.claimed_until < :now", now, limit)
+
+    def lapse_agents(self, agents: Collection[AgentId], now: datetime, limit: int) -> list[Lapsed]:
+        """As `lapse`, for what these agents hold, whose processes have ended: nobody will prolong it."""
+        return self._lapse("i.agent_id = ANY(:agents)", now, limit, agents=list(agents))
 
     def resend(self, now: datetime, limit: int) -> list[Dispatch]:
         """Units with items that nobody took in time; each waits twice as long for its next turn."""
@@ -280,3 +274,9 @@ class WorkRepository:
             {"order": order_id},
         )
         return [Item(*row) for row in rows]
+
+    def _lapse(self, which: str, now: datetime, limit: int, **binds: object) -> list[Lapsed]:
+        rows: Any = self._connection.execute(
+            text(LAPSE.format(which=which)), {"now": now, "limit": limit, "attempts": ATTEMPTS_MAX, **binds}
+        )
+        return [Lapsed(*row) for row in rows]

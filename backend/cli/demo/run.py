@@ -53,7 +53,7 @@ def _on(market: "Swarmex", deployment: Deployment, steps: Steps) -> report.Repor
 
     began = time.monotonic()
     name = f"demo-{bootstrap.new_id()}"
-    fleet.set_desired(market.uow(), FLEET)
+    wanted = fleet.ensure(market.uow(), FLEET)
     deployment.start_manager(market)
     with steps.step("opening accounts, registering nodes") as step:
         made = sample.set_up(market, bootstrap.utc_now(), name)
@@ -62,8 +62,8 @@ def _on(market: "Swarmex", deployment: Deployment, steps: Steps) -> report.Repor
         digits = _model(market, deployment.folder / FOLDER)
         step.done(f"{model.MODEL}, exported to ONNX, measured, registered")
     with steps.step("waiting for the agents") as step:
-        url = deployment.await_ready(market, FLEET, step.tell)
-        step.done(f"{len(FLEET)} are up, the API at {url}")
+        url = deployment.await_ready(market, wanted, step.tell)
+        step.done(f"{sum(spec.replicas for spec in wanted)} are up, the API at {url}")
     with ExitStack() as stack:
         clients = {buyer: stack.enter_context(Client(url, key.secret)) for buyer, key in made.keys.items()}
         billed = {buyer: -client.billed_nano() for buyer, client in clients.items()}

@@ -11,7 +11,11 @@ from backend.storage.tables.billing import (
     PayoutRow,
 )
 from backend.storage.tables.budgets import AlertRow, BaselineRow, BudgetRow, BudgetUseRow
-from backend.storage.tables.fleet import AgentRow, FleetRow
+from backend.storage.tables.coordination import FactRow, JointPartRow, JointTaskRow, NamedLeaseRow
+from backend.storage.tables.dead_letters import DeadLetterRow
+from backend.storage.tables.fleet import AgentRow, FleetManagerRow, FleetRow, ScalingRow
+from backend.storage.tables.incidents import IncidentDeliveryRow, IncidentRow
+from backend.storage.tables.joining import JoinTokenRow, NodeKeyRow, OverstatedRow, RemoteUnitRow
 from backend.storage.tables.market import (
     EpochRow,
     MarketRow,
@@ -34,7 +38,7 @@ from backend.storage.tables.money import (
     LedgerAccountRow,
     TransferRow,
 )
-from backend.storage.tables.quality import SlaShareRow, SlaWindowRow, TrustEventRow
+from backend.storage.tables.quality import SlaSessionShareRow, SlaShareRow, SlaWindowRow, TrustEventRow
 from backend.storage.tables.work import ItemRow, LeaseRow, ModelRow, OutboxRow, UnitRow, WindowRow
 
 __all__ = [
@@ -50,16 +54,24 @@ __all__ = [
     "BudgetRow",
     "BudgetUseRow",
     "ChangeRow",
+    "DeadLetterRow",
     "DisputeRow",
     "DocumentLineRow",
     "DocumentNumberRow",
     "DocumentRow",
     "EpochRow",
+    "FactRow",
     "FeeRow",
+    "FleetManagerRow",
     "FleetRow",
     "HoldRow",
     "IdempotencyRow",
+    "IncidentDeliveryRow",
+    "IncidentRow",
     "ItemRow",
+    "JoinTokenRow",
+    "JointPartRow",
+    "JointTaskRow",
     "LeaseRow",
     "LedgerAccountRow",
     "LogRow",
@@ -69,14 +81,20 @@ __all__ = [
     "MeterPriceRow",
     "MeterRow",
     "ModelRow",
+    "NamedLeaseRow",
+    "NodeKeyRow",
     "NodeModelRow",
     "NodeRow",
     "OfferRow",
     "OrderRow",
     "OutboxRow",
+    "OverstatedRow",
     "PayoutRow",
     "PricePointRow",
     "RegionLinkRow",
+    "RemoteUnitRow",
+    "ScalingRow",
+    "SlaSessionShareRow",
     "SlaShareRow",
     "SlaWindowRow",
     "TierRow",

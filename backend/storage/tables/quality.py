@@ -82,3 +82,18 @@ class SlaShareRow(Base):
     order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"), primary_key=True)
     charged_nano: Mapped[Nano]
     withheld_nano: Mapped[Nano]
+
+
+class SlaSessionShareRow(Base):
+    """The same of a session's prepaid window: in one SLA window, once."""
+
+    __tablename__ = "sla_session_shares"
+    __table_args__ = (
+        CheckConstraint("withheld_nano >= 0 AND charged_nano >= 0", name="shares_positive"),
+        Index(None, "window_id"),
+    )
+
+    session_window_id: Mapped[UUID] = mapped_column(ForeignKey("windows.id"), primary_key=True)
+    window_id: Mapped[UUID] = mapped_column(ForeignKey("sla_windows.id"))
+    charged_nano: Mapped[Nano]
+    withheld_nano: Mapped[Nano]

@@ -56,6 +56,9 @@ class LeaseRow(Base):
     granted_at: Mapped[datetime]
     paused_at: Mapped[datetime | None]  # since when a session lease waits for funds
     leave_at: Mapped[datetime | None]  # when it gives its slots to an order that goes before it
+    measured: Mapped[dict[str, object] | None] = mapped_column(
+        JSONB
+    )  # of its session's SLA, what is in windows already
     ended_at: Mapped[datetime | None]
 
 
@@ -88,6 +91,7 @@ class UnitRow(Base):
     priority: Mapped[int] = mapped_column(SmallInteger)
     sends: Mapped[int]
     resend_at: Mapped[datetime]
+    items: Mapped[int] = mapped_column(server_default=text("0"))  # that were put into it
 
 
 class ItemRow(Base):

@@ -1,0 +1,278 @@
+"""Members as services of a Docker Swarm cluster: for a fleet that has outgrown one machine.
+
+One service with one task for each member, so that each can be asked, ended and found by itself; Swarm chooses the
+machine, by free resources and by the placement constraints. It starts nothing again: the manager decides. Objects,
+PostgreSQL and Redis have to be where every machine reaches them.
+"""
+
+import builtins
+import secrets
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import structlog
+from docker.errors import NotFound
+from docker.types import (
+    ContainerSpec,
+    DriverConfig,
+    EndpointSpec,
+    Mount,
+    Resources,
+    RestartPolicy,
+    RollbackConfig,
+    ServiceMode,
+    TaskTemplate,
+    UpdateConfig,
+)
+
+from agents.runtimes import container, inside
+from agents.runtimes.base import LOG_LINES_MAX, Health, Member, Running
+from agents.runtimes.container import FLEET, MEMBER
+from agents.runtimes.engine import connect, engine_errors, if_there, no_image
+from agents.runtimes.environment import Deployment, from_label
+from agents.runtimes.files import Files
+from agents.runtimes.logs import Logs
+from agents.runtimes.network import FleetNetwork
+from agents.runtimes.published import published_address
+from backend.domain.errors import Unavailable
+from backend.domain.fleet import AgentKind
+
+ENDED = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
+STOP_GRACE_S = 12  # after which Swarm kills by itself; the manager's own patience is shorter
+LAST_LINES = 200
+TIDY_MAX = 10
+# One at a time, the old one first, since two with one name never run at once; who is not well soon was a mistake.
+_WATCHED = {"parallelism": 1, "order": "stop-first", "monitor": 5 * container.S}
+UPDATE = UpdateConfig(failure_action="rollback", max_failure_ratio=0.0, **_WATCHED)
+ROLLBACK = RollbackConfig(failure_action="pause", max_failure_ratio=0.0, **_WATCHED)
+
+log = structlog.get_logger(__name__)
+
+
+class SwarmRuntime:
+    """Services of `image` on the engine's cluster; `placement` holds constraints such as `node.labels.gpu==true`."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        image: str,
+        own: Mapping[str, str],
+        placement: tuple[str, ...] = (),
+    ) -> None:
+        self._deployment = deployment
+        self._image = image
+        self._own = own
+        self._placement = placement
+        self._engine: Any = connect()
+        self._network = FleetNetwork(self._engine, deployment.fleet, driver="overlay")
+        self._files = Files(deployment)
+        self._logs = Logs(deployment.folder / "logs")
+        self._require_manager()
+
+    def list(self) -> builtins.list[Running]:
+        tasks = self._tasks()
+        pairs = [(service, tasks.get(service["ID"])) for service in self._services()]
+        found = [_running(service, task) for service, task in pairs if not _over(service, task)]
+        return [running for running in found if running is not None]
+
+    def start(self, member: Member) -> Running:
+        image = member.image or self._image
+        self._require_image(image)
+        inside.require_servers(self._deployment, self._network.host_address())
+        self._files.prepare(member)
+        address = published_address(self._own) if member.kind == AgentKind.API else None
+        with engine_errors(f"start {member.label}"):
+            made = self._engine.create_service(
+                self._task(member, image, address[1] if address else 0),
+                name=f"swarmex-{self._deployment.fleet[:8]}-{_plain(member.label)}-{secrets.token_hex(3)}",
+                labels=container.labels_of(member, self._deployment.fleet),
+                mode=ServiceMode("replicated", replicas=1),
+                networks=[self._network.ensure()],
+                endpoint_spec=_endpoint(address),
+                update_config=UPDATE,
+                rollback_config=ROLLBACK,
+            )["ID"]
+            service = self._engine.inspect_service(made)
+        if address:
+            self._files.link_address()
+        log.info("member.started", member=member.label, kind=member.kind, service=made)
+        return Running(member, made, _seconds(service["CreatedAt"]), Health.STARTING)
+
+    def ask_to_stop(self, running: Running) -> None:
+        with if_there():
+            service = self._engine.inspect_service(running.handle)
+            if service["Spec"]["Mode"]["Replicated"]["Replicas"] == 0:
+                return
+            self._engine.update_service(
+                running.handle,
+                version=service["Version"]["Index"],
+                mode=ServiceMode("replicated", replicas=0),
+                fetch_current_spec=True,
+            )
+
+    def kill(self, running: Running) -> None:
+        task = self._tasks().get(running.handle)
+        with if_there():
+            self._engine.remove_service(running.handle)
+        # Swarm itself would be patient; a container on another machine ends after STOP_GRACE_S.
+        if task is not None and (here := task["Status"].get("ContainerStatus", {}).get("ContainerID")):
+            with if_there():
+                self._engine.kill(here, "SIGKILL")
+
+    def logs(self, running: Running, lines: int) -> Iterator[str]:
+        wanted = min(lines, LOG_LINES_MAX)
+        with engine_errors("show a member's output"):
+            try:
+                return iter(self._output(running.handle, wanted))
+            except NotFound:
+                return self._logs.tail(running.member.label, wanted)
+
+    def tidy(self) -> None:
+        tasks, services = self._tasks(), self._services()
+        over = [service for service in services if _over(service, tasks.get(service["ID"]))][:TIDY_MAX]
+        for service in over:
+            self._remove(service)
+        if len(over) == len(services):
+            self._network.remove()
+
+    def replace(self, running: Running, member: Member) -> None:
+        """Roll a member over to another image, arguments or limits; Swarm rolls it back if it does not get well.
+
+        Returns at once. Raises Unavailable when there is no such image or member.
+        """
+        image = member.image or self._image
+        self._require_image(image)
+        with engine_errors(f"replace {member.label}"):
+            service = self._engine.inspect_service(running.handle)
+            [port, *_] = service["Spec"]["EndpointSpec"].get("Ports") or [{"TargetPort": 0}]
+            self._engine.update_service(
+                running.handle,
+                version=service["Version"]["Index"],
+                task_template=self._task(member, image, port["TargetPort"]),
+                labels=container.labels_of(member, self._deployment.fleet),
+                fetch_current_spec=True,
+            )
+
+    def _remove(self, service: Mapping[str, Any]) -> None:
+        """Delete a service whose task has ended; its last lines stay, where the cluster still has them."""
+        member = from_label(service["Spec"]["Labels"].get(MEMBER, ""))
+        if member is not None:
+            with if_there():
+                self._logs.keep(member.label, self._output(service["ID"], LAST_LINES))
+            log.info("member.ended", member=member.label, service=service["ID"])
+        with if_there():
+            self._engine.remove_service(service["ID"])
+
+    def _output(self, service: str, lines: int) -> builtins.list[str]:
+        pieces = self._engine.service_logs(service, stdout=True, stderr=True, tail=lines)
+        text = b"".join(pieces if not isinstance(pieces, bytes) else [pieces])
+        return text.decode(errors="replace").splitlines()
+
+    def _services(self) -> builtins.list[Mapping[str, Any]]:
+        """This fleet's services."""
+        with engine_errors("list services"):
+            found: builtins.list[Mapping[str, Any]] = self._engine.services(filters=self._ours())
+        return found
+
+    def _tasks(self) -> dict[str, Mapping[str, Any]]:
+        """The task of each service, by the service's id: the one that lives, else the last one."""
+        with engine_errors("list tasks"):
+            tasks = self._engine.tasks(filters=self._ours())
+        return {one["ServiceID"]: one for one in sorted(tasks, key=lambda one: (not _has_ended(one), one["CreatedAt"]))}
+
+    def _ours(self) -> dict[str, str]:
+        return {"label": f"{FLEET}={self._deployment.fleet}"}
+
+    def _require_manager(self) -> None:
+        with engine_errors("show its cluster"):
+            if not self._engine.info()["Swarm"].get("ControlAvailable"):
+                raise Unavailable(
+                    "this Docker engine manages no Swarm cluster",
+                    code="no_cluster",
+                    field="SWARMEX_RUNTIME",
+                    accepted="docker or process; or `docker swarm init` first",
+                )
+
+    def _require_image(self, image: str) -> None:
+        """Nothing if this machine or a registry has the image: Swarm would try in vain for ever."""
+        try:
+            with engine_errors("look for an image"):
+                if not self._engine.images(image, quiet=True):
+                    self._engine.inspect_distribution(image)
+        except Unavailable as error:
+            raise no_image(image) if error.code == "engine_refused" else error from None
+
+    def _task(self, member: Member, image: str, port: int) -> TaskTemplate:
+        limits = member.resources
+        cpu = int(limits.cpu * container.S) if limits and limits.cpu else None
+        memory = limits.memory_mb * container.MIB if limits and limits.memory_mb else None
+        resources = Resources(cpu_limit=cpu, mem_limit=memory, cpu_reservation=cpu, mem_reservation=memory)
+        resources["Limits"] = {**resources.get("Limits", {}), "Pids": container.PIDS_MAX}
+        spec = ContainerSpec(
+            image,
+            args=container.command_of(member),
+            env=inside.environment_inside(member, self._deployment, self._own, port),
+            labels=container.labels_of(member, self._deployment.fleet),
+            user=self._files.user,
+            init=True,
+            read_only=True,
+            cap_drop=["ALL"],
+            hosts={inside.HOST: self._network.host_address()},
+            healthcheck=container.healthcheck(),
+            stop_grace_period=STOP_GRACE_S * container.S,
+            mounts=self._mounts(member),
+        )
+        spec["Privileges"] = {"NoNewPrivileges": True}  # engines before 23.0 do not know it; rights are dropped anyway
+        return TaskTemplate(
+            spec,
+            resources=resources,
+            restart_policy=RestartPolicy(condition="none"),
+            placement={"Constraints": list(self._placement)} if self._placement else None,
+            log_driver=DriverConfig("json-file", container.LOG_OPTIONS),
+        )
+
+    def _mounts(self, member: Member) -> builtins.list[Mount]:
+        found = [Mount(str(to), str(of), type="bind", read_only=ro) for of, to, ro in self._files.mounts(member)]
+        for place in self._files.temporary(member):
+            size, mode = container.TEMPORARY_BYTES_MAX, 0o1777
+            found.append(Mount(place, None, type="tmpfs", tmpfs_size=size, tmpfs_mode=mode))
+        return found
+
+
+def _running(service: Mapping[str, Any], task: Mapping[str, Any] | None) -> Running | None:
+    member = from_label(service["Spec"]["Labels"].get(MEMBER, ""))
+    if member is None:
+        return None
+    # A task with a health check is said to run when it is well; one that is unwell is ended by Swarm.
+    health = Health.HEALTHY if task is not None and task["Status"]["State"] == "running" else Health.STARTING
+    return Running(member, service["ID"], _seconds(service["CreatedAt"]), health)
+
+
+def _over(service: Mapping[str, Any], task: Mapping[str, Any] | None) -> bool:
+    """Whether a member has ended: its task did, or it was told to and its task is gone."""
+    if task is None:
+        return bool(service["Spec"]["Mode"]["Replicated"]["Replicas"] == 0)
+    return _has_ended(task)
+
+
+def _has_ended(task: Mapping[str, Any]) -> bool:
+    return task["Status"]["State"] in ENDED
+
+
+def _endpoint(address: tuple[str, int] | None) -> EndpointSpec:
+    """No virtual address: agents tell each other their own. An API is published on the machine that runs it."""
+    if address is None:
+        return EndpointSpec(mode="dnsrr")
+    port = {"Protocol": "tcp", "TargetPort": address[1], "PublishedPort": address[1], "PublishMode": "host"}
+    return EndpointSpec(mode="dnsrr", ports=[port])
+
+
+def _plain(label: str) -> str:
+    return label.replace(".", "-").replace("_", "-")[:40]
+
+
+def _seconds(moment: str) -> float:
+    """Seconds since 1970 of the engine's time stamps, which have nanoseconds."""
+    whole, _, fraction = moment.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{fraction or 0}")

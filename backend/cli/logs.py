@@ -1,0 +1,147 @@
+"""`swarmex agents logs`: what an agent wrote; of a process from its file, of a container from its engine."""
+
+import os
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backend.cli.options import AsJson, examples
+from backend.cli.output import print_json
+from backend.domain.errors import Invalid, NotFound, Unavailable
+from backend.domain.incident_rules import entry_of
+
+if TYPE_CHECKING:
+    from backend.bootstrap import Settings
+
+EXAMPLES = examples("swarmex agents logs pool.edge-0", "swarmex agents logs settlement-0 -n 200 --follow")
+LINES_MAX = 10_000
+FOLLOW_EVERY_S = 0.5
+CONTAINERS_EVERY_S = 2.0
+ENGINE_TIMEOUT_S = 30.0
+CHUNK_BYTES = 1 << 20
+NOT_RUNNING = 3  # what `agents.tail` says by its exit code
+TOLD_CHARS = 300
+NAMED_MAX = 20  # logs, in a refusal
+
+
+def logs(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An agent's name, as in pool.edge-0.")],
+    lines: Annotated[int, typer.Option("-n", "--lines", help=f"How many at most, up to {LINES_MAX:,}.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more is written, until Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the last lines that an agent of this machine wrote, the oldest first."""
+    from backend import bootstrap
+
+    if not 1 <= lines <= LINES_MAX:
+        raise Invalid(f"{lines} lines", code="invalid_lines", field="lines", accepted=f"1 to {LINES_MAX}")
+    if follow and as_json:
+        raise Invalid("--json prints one document", code="invalid_follow", field="follow", accepted="without --json")
+    settings = bootstrap.settings()
+    if settings.runtime == "process":
+        path = _file_of(settings.folder / "logs", name)
+        last = tail(path, lines)
+        more = growing(path)
+    else:
+        # Who follows needs all of it, to tell what is new from what only looks alike.
+        seen = _from_engine(settings, name, LINES_MAX if follow else lines)
+        last, more = seen[-lines:], growing_in_engine(settings, name, seen)
+    if as_json:
+        print_json({"agent": name, "lines": last})
+        return
+    _print(last)
+    while follow:
+        _print(next(more))
+
+
+def tail(path: Path, lines: int) -> list[str]:
+    """The last lines of a file that may be large, the oldest first."""
+    found: deque[bytes] = deque()
+    with path.open("rb") as file:
+        left, rest = file.seek(0, os.SEEK_END), b""
+        while left > 0 and len(found) <= lines:
+            start = max(0, left - CHUNK_BYTES)
+            file.seek(start)
+            chunk = file.read(left - start) + rest
+            rest, *whole = chunk.splitlines(keepends=True) or [b""]
+            found.extendleft(reversed(whole))
+            left = start
+        found.appendleft(rest)
+    kept = [line.decode(errors="replace").rstrip("\r\n") for line in found if line]
+    return kept[-lines:]
+
+
+def growing(path: Path) -> Iterator[list[str]]:
+    """Whole lines as they are written from now on; a file that is begun anew is read from its front."""
+    position, inode, partial = path.stat().st_size, path.stat().st_ino, b""
+    while True:
+        time.sleep(FOLLOW_EVERY_S)
+        try:
+            seen = path.stat()
+        except FileNotFoundError:  # between two lives of the agent
+            yield []
+            continue
+        if seen.st_ino != inode or seen.st_size < position:
+            position, inode, partial = 0, seen.st_ino, b""
+        with path.open("rb") as file:
+            file.seek(position)
+            chunk = file.read(CHUNK_BYTES)
+        position += len(chunk)
+        *whole, partial = (partial + chunk).split(b"\n")
+        yield [line.decode(errors="replace").rstrip("\r") for line in whole]
+
+
+def growing_in_engine(settings: "Settings", name: str, seen: list[str]) -> Iterator[list[str]]:
+    """What comes after the lines that were seen, asked for again and again."""
+    while True:
+        time.sleep(CONTAINERS_EVERY_S)
+        now = _from_engine(settings, name, LINES_MAX)
+        yield newer(seen, now)
+        seen = now
+
+
+def newer(before: Sequence[str], now: Sequence[str]) -> list[str]:
+    """What of `now` comes after what both have in common; all of it if that is nothing."""
+    for start in range(len(before)):
+        common = len(before) - start
+        if list(before[start:]) == list(now[:common]):
+            return list(now[common:])
+    return list(now)
+
+
+def _file_of(folder: Path, name: str) -> Path:
+    known = sorted(path.stem for path in folder.glob("*.log"))
+    mine = [stem for stem in known if stem == name] or [stem for stem in known if entry_of(stem) == name]
+    if len(mine) != 1:
+        named = mine or known
+        more = f" and {len(named) - NAMED_MAX} more" if len(named) > NAMED_MAX else ""
+        accepted = ", ".join(named[:NAMED_MAX]) + more or "nothing yet: no agent ran here"
+        raise NotFound("log", name, field="name", accepted=accepted)
+    return folder / f"{mine[0]}.log"
+
+
+def _from_engine(settings: "Settings", name: str, lines: int) -> list[str]:
+    """By a process of the agents' side: verbs know nothing of engines."""
+    command = [sys.executable, "-m", "agents.tail", name, str(lines)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ENGINE_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable(f"{settings.runtime} does not answer", code="engine_unreachable") from error
+    if done.returncode == NOT_RUNNING:  # of one that has ended, its last words are kept here
+        return tail(_file_of(settings.folder / "logs", name), lines)
+    if done.returncode:
+        told = done.stderr.strip()[-TOLD_CHARS:]
+        raise Unavailable(f"{settings.runtime} does not answer: {told}", code="engine_unreachable")
+    return done.stdout.splitlines()
+
+
+def _print(lines: Sequence[str]) -> None:
+    if lines:
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()

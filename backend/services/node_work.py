@@ -1,0 +1,158 @@
+"""The work port of remote nodes: what each node may ask for is bound to itself, whatever ids it sends."""
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from backend.domain.errors import Conflict, NotFound
+from backend.domain.events import Event, Topic
+from backend.domain.ids import AgentId, ItemId, ModelId, UnitId
+from backend.domain.joining import AGENTS_MAX, UNITS_PER_POLL_MAX, NodePrincipal, notices, overstated
+from backend.domain.trust import Evidence
+from backend.domain.work import AgentBeat, BeatAnswer, ClaimedItem, ItemFailure, ItemResult
+from backend.services.log import record
+from backend.storage.models import Model
+from backend.storage.objects import ObjectStore
+from backend.storage.trust import Found
+from backend.storage.unit_of_work import UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+
+def beat(uow: UnitOfWork, now: datetime, node: NodePrincipal, sign: AgentBeat) -> BeatAnswer:
+    """Record a sign of life of an agent of the node; the first one registers it.
+
+    Raises NotFound for an id that is somebody else's, Conflict(`too_many_agents`) beyond AGENTS_MAX that live.
+    """
+    with uow:
+        state = uow.node_work.beat(sign, node.queue, now)
+        if state is None:
+            raise NotFound("agent", sign.agent_id, accepted="an id of this node's own")
+        if len(uow.node_work.agents(node.queue)) > AGENTS_MAX:
+            uow.node_work.forget_gone(node.queue, sign.agent_id, now)
+            if len(uow.node_work.agents(node.queue)) > AGENTS_MAX:
+                accepted = f"at most {AGENTS_MAX} at once"
+                raise Conflict("too many agents", code="too_many_agents", field="agent", accepted=accepted)
+        uow.commit()
+    return BeatAnswer(drain=state != "up")
+
+
+def stopped(uow: UnitOfWork, now: datetime, node: NodePrincipal, agent_id: AgentId) -> None:
+    """Record that an agent of the node has gone, as it should. Raises NotFound."""
+    with uow:
+        if not uow.node_work.stop(agent_id, node.queue, now):
+            raise _unknown(agent_id)
+        uow.commit()
+
+
+def waited_for(uow: UnitOfWork, queues: Collection[str]) -> set[str]:
+    """Those of these queues that have something to claim: one statement, however many nodes wait."""
+    with uow:
+        return uow.node_work.waited_for(queues)
+
+
+def units(uow: UnitOfWork, node: NodePrincipal) -> list[UnitId]:
+    """The node's next units; those that nothing is left of are forgotten."""
+    with uow:
+        uow.node_work.forget_done(node.queue)
+        found = uow.node_work.units(node.queue, UNITS_PER_POLL_MAX)
+        uow.commit()
+    return found
+
+
+def claim(uow: UnitOfWork, node: NodePrincipal, agent_id: AgentId, unit_id: UnitId) -> list[ClaimedItem]:
+    """Items of a unit of the node's for CLAIM_S from now, as many as one message carries; none of another's unit.
+
+    Raises NotFound for an agent that is not the node's.
+    """
+    with uow:
+        _check_agent(uow, node, agent_id)
+        items = uow.node_work.claim(node.node_id, node.queue, agent_id, unit_id)
+        uow.commit()
+    return items
+
+
+def extend(uow: UnitOfWork, node: NodePrincipal, agent_id: AgentId, held: Sequence[tuple[ItemId, int]]) -> set[ItemId]:
+    """Keep items, given with their fences, for another CLAIM_S; those that are still the agent's."""
+    with uow:
+        _check_agent(uow, node, agent_id)
+        kept = uow.node_work.extend(agent_id, held)
+        uow.commit()
+    return kept
+
+
+def commit(
+    uow: UnitOfWork, now: datetime, node: NodePrincipal, agent_id: AgentId, results: Sequence[ItemResult]
+) -> set[ItemId]:
+    """Record results; those that counted. A stale fence, and an item of another node, are void."""
+    with uow:
+        _check_agent(uow, node, agent_id)
+        committed = uow.node_work.commit(agent_id, results)
+        if committed:
+            _notice(uow, now, node, committed)
+            uow.emit(Event(Topic.WORK_COMMITTED))
+        uow.commit()
+    return committed
+
+
+def fail(uow: UnitOfWork, node: NodePrincipal, agent_id: AgentId, failures: Sequence[ItemFailure]) -> set[ItemId]:
+    """Give back items that could not be run, to be tried elsewhere or buried; those that counted."""
+    with uow:
+        _check_agent(uow, node, agent_id)
+        failed = uow.node_work.fail(agent_id, failures)
+        if failed:
+            uow.emit(Event(Topic.UNITS_READY))
+        uow.commit()
+    return failed
+
+
+def release(uow: UnitOfWork, node: NodePrincipal, agent_id: AgentId, held: Sequence[tuple[ItemId, int]]) -> set[ItemId]:
+    """Give back items that were not run, as an agent does that leaves; those that counted."""
+    with uow:
+        _check_agent(uow, node, agent_id)
+        released = uow.node_work.release(agent_id, held)
+        if released:
+            uow.emit(Event(Topic.UNITS_READY))
+        uow.commit()
+    return released
+
+
+def list_models(uow: UnitOfWork) -> list[Model]:
+    """Every registered model."""
+    with uow:
+        return uow.models.all()
+
+
+def model_file(uow: UnitOfWork, objects: ObjectStore, model_id: ModelId) -> tuple[Model, Iterator[bytes]]:
+    """A model and its file piece by piece; raises NotFound for the model or its file."""
+    with uow:
+        model = next((m for m in uow.models.all() if m.ref.model_id == model_id), None)
+    if model is None or not objects.exists(model.ref.uri):
+        raise NotFound("model", model_id)
+    return model, objects.chunks(model.ref.uri)
+
+
+def _notice(uow: UnitOfWork, now: datetime, node: NodePrincipal, committed: Collection[ItemId]) -> None:
+    """Remember reports of more time than passed. They cost nobody anything; repeated, they speak against the node."""
+    reports = uow.node_work.reports(committed)
+    lies = [report for report in reports if overstated(report.reported_us, report.observed_us)]
+    if not lies:
+        return
+    told = uow.node_work.overstate(node.node_id, now.astimezone(UTC).date(), len(lies))
+    if evidence := notices(told - len(lies), told):
+        # Of no buyer in particular, so that no single one's influence bounds it: the coordinator saw it itself.
+        uow.trust.record([Found(node.node_id, None, Evidence.OVERSTATED, evidence)], now)
+        worst = max(lies, key=lambda report: report.reported_us - report.observed_us)
+        facts = {"items_today": told, "reported_us": worst.reported_us, "observed_us": worst.observed_us}
+        record(uow, now, None, "node.overstate", f"node {node.node_id}", **facts)
+        log.warning("node.overstates", node_id=str(node.node_id), **facts)
+
+
+def _check_agent(uow: UnitOfWork, node: NodePrincipal, agent_id: AgentId) -> None:
+    if agent_id not in uow.node_work.agents(node.queue):
+        raise _unknown(agent_id)
+
+
+def _unknown(agent_id: AgentId) -> NotFound:
+    return NotFound("agent", agent_id, accepted="an agent of this node that has beaten")

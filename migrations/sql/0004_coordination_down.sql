@@ -1,0 +1,1 @@
+DROP SEQUENCE fact_versions;

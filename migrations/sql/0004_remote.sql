@@ -1,0 +1,5 @@
+-- Trust knows one more kind of evidence: a remote node that reports more time than passed.
+ALTER TABLE trust_events DROP CONSTRAINT ck_trust_events_kind;
+ALTER TABLE trust_events ADD CONSTRAINT ck_trust_events_kind CHECK (kind IN (
+    'served', 'failed', 'lapsed', 'lost', 'canary_passed', 'canary_failed', 'update_rejected', 'overstated'
+));
