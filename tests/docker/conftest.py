@@ -1,5 +1,6 @@
 """An engine, the image, and a market whose processes run in containers."""
 
+import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -8,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.docker.containers import docker
+from tests.docker.fleets import STUB_PROGRAM
 from tests.docker.swarm import ContainerSwarm
 from tests.market import Market
 
 PROJECT = Path(__file__).parents[2]
 INFO_TIMEOUT_S = 20.0
 BUILD_TIMEOUT_S = 240.0
+STUB_IMAGE = "swarmex-stub:test"
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +57,26 @@ def swarm(
         yield swarm
     finally:
         swarm.close()
+
+
+@pytest.fixture(scope="session")
+def stub_image(image: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The image with a program in the agents' place that needs no server."""
+    folder = tmp_path_factory.mktemp("stub")
+    shutil.copyfile(STUB_PROGRAM, folder / "agents.py")
+    (folder / "Dockerfile").write_text(f"FROM {image}\nENV PYTHONPATH=/stub\nCOPY agents.py /stub/agents.py\n")
+    docker("build", "--quiet", "--tag", STUB_IMAGE, str(folder))
+    return STUB_IMAGE
+
+
+@pytest.fixture(scope="session")
+def cluster(image: str) -> Iterator[None]:
+    """The engine as the manager of a cluster of one machine; left again if it was not in one."""
+    if docker("info", "--format", "{{.Swarm.LocalNodeState}}").strip() == "active":
+        yield
+        return
+    docker("swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377")
+    try:
+        yield
+    finally:
+        docker("swarm", "leave", "--force")

@@ -1,20 +1,29 @@
-"""The compose file, as far as it can be checked without its images."""
+"""The compose and stack files, as far as they can be checked without their images."""
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # its stubs are not among the requirements
 
+from agents.runtimes import container
+from agents.runtimes.inside import ANY_ADDRESS, BEAT_FILE
 from backend.domain.fleet import AgentKind
 
 FOLDER = Path(__file__).parents[2] / "docker"
 TEXT = (FOLDER / "compose.yml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 OURS = {name: service for name, service in SERVICES.items() if "swarmex" in service["image"]}
+STACK: dict[str, dict[str, Any]] = yaml.safe_load((FOLDER / "stack.yml").read_text())["services"]
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?P<rule>:[?-])?(?P<word>[^}]*)\}")
+
+
+def health_of(service: Mapping[str, Any]) -> str:
+    """What its health check runs in a shell."""
+    return str(service["healthcheck"]["test"][1]).replace("$$", "$")
 
 
 def test_every_kind_of_process_has_a_service_but_the_manager() -> None:
@@ -43,6 +52,45 @@ def test_every_service_comes_back_and_keeps_its_logs_bounded(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == ("no" if name == "init" else "unless-stopped")
     assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+def test_agents_are_asked_how_they_are_as_the_managers_containers_are() -> None:
+    [question] = {health_of(service) for name, service in OURS.items() if name not in {"init", "api"}}
+    assert question == container.healthcheck()["Test"][1]
+    [in_stack] = {health_of(service) for name, service in STACK.items() if name != "init"}
+    assert in_stack == question
+    agents = [service for name, service in (*OURS.items(), *STACK.items()) if name not in {"init", "api"}]
+    assert {service["environment"]["SWARMEX_BEAT_FILE"] for service in agents} == {str(BEAT_FILE)}
+
+
+def test_nodes_can_be_dialled_by_an_api_in_another_container() -> None:
+    for services in (OURS, STACK):
+        assert services["inference"]["environment"]["SWARMEX_BIND_HOST"] == ANY_ADDRESS
+        assert "network_mode" not in services["inference"]
+
+
+def test_services_of_a_stack_have_replicas_limits_and_are_rolled_back_when_an_update_fails() -> None:
+    for name in STACK.keys() - {"init"}:
+        deploy = STACK[name]["deploy"]
+        assert deploy["replicas"] >= 1
+        assert deploy["update_config"]["failure_action"] == "rollback"
+        assert deploy["rollback_config"]["parallelism"] == 1
+    assert STACK["inference"]["deploy"]["placement"]["constraints"]
+    assert STACK["inference"]["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
+
+
+def test_the_stacks_services_are_those_of_the_compose_file_without_servers() -> None:
+    assert STACK.keys() == OURS.keys()
+    assert {name: service["command"] for name, service in STACK.items()} == {
+        name: service["command"] for name, service in OURS.items()
+    }
+
+
+def test_the_stand_ins_for_official_images_are_chosen_by_variables_of_their_names() -> None:
+    targets = re.findall(r"^FROM debian AS (\w+)$", (FOLDER / "services.Dockerfile").read_text(), re.MULTILINE)
+    assert set(targets) == SERVICES.keys() - OURS.keys()
+    for name in targets:
+        assert SERVICES[name]["image"].startswith(f"${{{name.upper()}_IMAGE:-")
 
 
 @pytest.mark.parametrize("name", ["postgres", "redis", "api"])

@@ -1,10 +1,12 @@
-"""A market, and a Redis server, of its own for every test that asks for one."""
+"""A market, a Redis server, and consumers, of its own for every test that asks for one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from backend.messaging.queues import pool_queue
+from tests.integration.workers import Worker
 from tests.market import Market
 from tests.own_redis import OwnRedis
 
@@ -26,3 +28,23 @@ def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def queue(namespace: str) -> str:
+    """A queue that no other test uses."""
+    return pool_queue(namespace)
+
+
+@pytest.fixture
+def start_worker() -> Iterator[Callable[..., Worker]]:
+    """Starts consumers; each must stop when it is told to."""
+    workers: list[Worker] = []
+
+    def start(*args: object, **options: object) -> Worker:
+        workers.append(Worker(*args, **options))  # type: ignore[arg-type]  # passed through
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        assert worker.stop()

@@ -1,82 +1,23 @@
 """Dispatcher, queue and consumer on a real Redis: order, repetition, and every way in which Redis can go away."""
 
+import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from threading import Event
-from uuid import uuid4
 
 import pytest
 import redis
 
-from agents.tasks import register_run_unit
 from backend.domain.errors import Unavailable
 from backend.domain.ids import UnitId
-from backend.domain.work import Dispatch
 from backend.messaging.celery_app import celery_app
-from backend.messaging.consumer import UnitConsumer
 from backend.messaging.dispatcher import Dispatcher
-from backend.messaging.queues import Priority, pool_queue
+from backend.messaging.queues import Priority
+from tests.integration.workers import READY_S, Worker, unit
 from tests.own_redis import OwnRedis
 
-READY_S = 30.0
-
-
-@pytest.fixture
-def queue(namespace: str) -> str:
-    return pool_queue(namespace)
-
-
-class Worker:
-    """A consumer that notes the units that it ran."""
-
-    def __init__(self, redis_url: str, queue: str, run: Callable[[UnitId], object] | None = None) -> None:
-        self.ran: list[UnitId] = []
-        self._run = run
-        app = celery_app(redis_url)
-        register_run_unit(app, self._note)
-        self.consumer = UnitConsumer(app, queue, "worker@test")
-        self.consumer.start()
-
-    def _note(self, unit_id: UnitId) -> None:
-        self.ran.append(unit_id)
-        if self._run is not None:
-            self._run(unit_id)
-
-    def wait_for(self, count: int, timeout_s: float = READY_S) -> list[UnitId]:
-        """The units that ran, once there are `count`, or after the time-out."""
-        deadline = time.monotonic() + timeout_s
-        while len(self.ran) < count and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return self.ran
-
-    def runs(self, unit: Dispatch) -> bool:
-        """Whether the unit runs in time; others may come again when Redis was away before they were acknowledged."""
-        deadline = time.monotonic() + READY_S
-        while unit.unit_id not in self.ran and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return unit.unit_id in self.ran
-
-    def stop(self) -> bool:
-        self.consumer.stop()
-        return self.consumer.join(READY_S)
-
-
-@pytest.fixture
-def start_worker() -> Iterator[Callable[..., Worker]]:
-    workers: list[Worker] = []
-
-    def start(*args: object) -> Worker:
-        workers.append(Worker(*args))  # type: ignore[arg-type]  # passed through
-        return workers[-1]
-
-    yield start
-    for worker in workers:
-        assert worker.stop()
-
-
-def unit(queue: str, priority: int = Priority.NORMAL) -> Dispatch:
-    return Dispatch(UnitId(uuid4()), queue, priority)
+SEED = 2_026
 
 
 def test_a_waiting_queue_is_served_by_urgency_zero_first_and_by_age_within_one(
@@ -88,6 +29,30 @@ def test_a_waiting_queue_is_served_by_urgency_zero_first_and_by_age_within_one(
     dispatcher.close()
     ran = start_worker(redis_url, queue).wait_for(len(sent))
     assert ran == [sent[index].unit_id for index in (3, 7, 2, 6, 1, 5, 0, 4)]
+
+
+def test_any_mixture_of_the_four_priorities_is_served_in_their_order_and_by_age_within_each(
+    redis_url: str, queue: str, start_worker: Callable[..., Worker]
+) -> None:
+    chance = random.Random(SEED)
+    sent = [unit(queue, chance.choice(list(Priority))) for _ in range(200)]
+    dispatcher = Dispatcher(redis_url)
+    dispatcher.send(sent)
+    dispatcher.close()
+    ran = start_worker(redis_url, queue).wait_for(len(sent))
+    assert ran == [dispatch.unit_id for dispatch in sorted(sent, key=lambda dispatch: dispatch.priority)]
+
+
+def test_urgency_goes_before_the_order_of_queues(
+    redis_url: str, queue: str, start_worker: Callable[..., Worker]
+) -> None:
+    own, shared = [[unit(name, priority) for priority in Priority] for name in (queue, f"{queue}-shared")]
+    dispatcher = Dispatcher(redis_url)
+    dispatcher.send([*shared, *own])
+    dispatcher.close()
+    ran = start_worker(redis_url, queue, shared=(f"{queue}-shared",)).wait_for(2 * len(own))
+    in_turn = [own, shared]
+    assert ran == [queued[place].unit_id for place in range(len(own)) for queued in in_turn]
 
 
 def test_an_urgent_unit_overtakes_those_that_wait_but_not_the_one_that_runs(

@@ -1,14 +1,15 @@
 """What a benchmark is given: servers, markets on databases of their own, and a way to show that it gets on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend.domain.fleet import FleetSpec
 from tests.market import Market
 from tests.performance.pairs import Measure, Pairs, measure
 from tests.performance.servers import DurableServers
-from tests.performance.system import System, running
+from tests.performance.system import FLEET, System, running
 
 POOL = "pool"
 NODES = 20
@@ -37,11 +38,12 @@ class Bench:
             market.close()
 
     @contextmanager
-    def system(self) -> Iterator[System]:
+    def system(self, members: Sequence[FleetSpec] = FLEET) -> Iterator[System]:
         """The whole market as processes, on a new database."""
         self.servers.empty_redis()
         url = self.servers.database()
-        with running(url, self.servers.node_url(url), self.servers.redis_url, self.name, self._folder()) as system:
+        redis_url, node_url = self.servers.redis_url, self.servers.node_url(url)
+        with running(url, node_url, redis_url, self.name, self._folder(), members) as system:
             yield system
 
     def pairs(self, ours: Measure, reference: Measure) -> Pairs:

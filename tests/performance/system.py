@@ -1,6 +1,6 @@
 """The whole market as processes, as `swarmex up` runs it, with a buyer and nodes: for benchmarks and load."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,11 @@ class System:
         """The header that lets requests in."""
         return {"Authorization": f"Bearer {self.key}"}
 
+    @property
+    def folder(self) -> Path:
+        """The data folder, by which its processes are found."""
+        return self.market.app.folder
+
     def node(self) -> tuple[str, Mapping[str, str]]:
         """Where the nodes themselves answer, and the header that lets requests in."""
         with self.market.app.engine.connect() as connection:
@@ -49,7 +54,12 @@ class System:
 
 @contextmanager
 def running(
-    database_url: str, node_database_url: str, redis_url: str, namespace: str, folder: Path
+    database_url: str,
+    node_database_url: str,
+    redis_url: str,
+    namespace: str,
+    folder: Path,
+    members: Sequence[FleetSpec] = FLEET,
 ) -> Iterator[System]:
     """A fleet on these servers, ready to serve the model `doubling`; ended, process by process, after the block."""
     market = Market(database_url, node_database_url, redis_url, namespace, folder)
@@ -68,9 +78,9 @@ def running(
         for number in range(NODES):
             market.node(f"node-{number}", SLOTS_PER_NODE, pool=POOL)
         key = accounts.create_key(market.app.uow(), utc_now(), market.buyer.account_id, Role.USER, "load")
-        fleet.set_desired(market.app.uow(), FLEET)
+        fleet.set_desired(market.app.uow(), members)
         deployment.start_manager(wired)
-        yield System(deployment.await_ready(wired, FLEET), key.secret, market)
+        yield System(deployment.await_ready(wired, members), key.secret, market)
     finally:
         deployment.stop()
         wired.close()

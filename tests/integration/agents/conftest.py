@@ -51,8 +51,9 @@ def start(market: Market, node_database_url: str) -> Iterator[Start]:
     """Starts agents as processes; what still runs is killed at the end."""
     started: list[AgentProcess] = []
 
-    def start(*arguments: str) -> AgentProcess:
-        started.append(AgentProcess(deployment(market, node_database_url), *arguments))
+    def start(*arguments: str, metrics_port: int | None = None) -> AgentProcess:
+        shared = deployment(market, node_database_url)
+        started.append(AgentProcess(shared, *arguments, metrics_port=metrics_port))
         return started[-1]
 
     yield start

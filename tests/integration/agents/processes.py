@@ -12,7 +12,14 @@ from typing import Any
 
 from agents.manager.agent import deployment_of
 from agents.runtimes.base import Member
-from agents.runtimes.environment import FLEET, FLEET_MEMBER, FLEET_NAME, Deployment, environment_of
+from agents.runtimes.environment import (
+    FLEET,
+    FLEET_MEMBER,
+    FLEET_NAME,
+    METRICS_PORT,
+    Deployment,
+    environment_of,
+)
 from backend.domain.fleet import AgentKind
 from tests.market import Market
 
@@ -39,12 +46,16 @@ def deployment(market: Market, node_database_url: str) -> Deployment:
 class AgentProcess:
     """`python -m agents …` with the environment that the manager would give it, its log in a file."""
 
-    def __init__(self, shared: Deployment, *arguments: str, without: Sequence[str] = ()) -> None:
+    def __init__(
+        self, shared: Deployment, *arguments: str, without: Sequence[str] = (), metrics_port: int | None = None
+    ) -> None:
         kind = AgentKind(arguments[0])
         member = Member(arguments[0], 0, kind, arguments[1:])
         environment = environment_of(member, shared, os.environ)
         for label in (*LABELS, *without):
             del environment[label]
+        if metrics_port is not None:
+            environment[METRICS_PORT] = str(metrics_port)
         self._log = shared.folder / f"{kind}-{time.monotonic_ns()}.log"
         with self._log.open("wb") as output:
             self.process = subprocess.Popen(

@@ -4,17 +4,28 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from agents.manager.fleet import STOP_ALL_MAX_S
+from agents.manager.restarts import LOOP_DEATHS
 from agents.runtimes.base import Running
 from agents.runtimes.process import ProcessRuntime
+from backend.bootstrap import new_id, utc_now
+from backend.domain.events import Topic
 from backend.domain.fleet import AgentKind, FleetSpec, fleet_label
-from backend.services import fleet
+from backend.domain.health import SILENT_MAX_S
+from backend.domain.ids import AgentId
+from backend.domain.orders import OrderState
+from backend.domain.scaling import ScalingPolicy
+from backend.services import audit, fleet, models
 from tests.integration.agents.processes import AgentProcess, deployment, until
 from tests.market import Market
+from tests.onnx_files import request, write_slow_on_demand
 
 PRICING = FleetSpec("pricing", AgentKind.PRICING)
 POOL = FleetSpec("fog", AgentKind.INFERENCE, ("--pool", "fog"), 2)
@@ -157,3 +168,181 @@ def test_a_member_that_does_not_drain_is_killed_and_the_manager_still_ends_well(
     assert manager.stop(timeout_s=STOP_ALL_MAX_S) == 0
     assert labels(runtime) == []
     assert manager.events("member.killed")
+
+
+def register_slow(market: Market) -> None:
+    """A model that multiplies matrices as often as its last input says, about 3 ms each."""
+    path = write_slow_on_demand(market.app.folder / "slow.onnx")
+    models.register_model(market.app.uow(), utc_now(), market.app.objects, "slow", path)
+
+
+def in_hand(market: Market) -> dict[str, int]:
+    """Items that run now, by the names of their agents."""
+    with market.app.engine.connect() as connection:
+        rows = connection.execute(
+            text(
+                "SELECT a.name, count(*) FROM work_items i JOIN agents a ON a.id = i.agent_id"
+                " WHERE i.state = 'running' AND a.state IN ('up', 'draining') GROUP BY a.name"
+            )
+        )
+        return {name: int(count) for name, count in rows}
+
+
+SETTLEMENT = FleetSpec("settlement", AgentKind.SETTLEMENT)
+
+
+@pytest.mark.slow
+def test_the_work_of_a_killed_agent_is_returned_by_the_manager_and_runs_on_another(
+    market: Market, runtime: ProcessRuntime, start: Start
+) -> None:
+    register_slow(market)
+    market.node("a", pool="fog")
+    want(market, SETTLEMENT, POOL)
+    manager = start()
+    until(lambda: up(market) == ["fog-0", "fog-1", "settlement-0"], "all are up")
+    took_s = []
+    for _ in range(3):
+        [order] = market.place(model="slow", requests=[request((1.0, 1_000.0))])
+        until(lambda: market.clear() or in_hand(market), "it is leased")
+        until(lambda: len(in_hand(market)) == 1, "one of them has it")
+        [doomed] = in_hand(market)
+        os.kill(pids(runtime)[doomed], signal.SIGKILL)
+        killed = time.monotonic()
+        until(lambda: in_hand(market).keys() - {doomed}, "the other one has it")  # noqa: B023  at once
+        took_s.append(time.monotonic() - killed)
+        until(lambda: market.show(order).state is OrderState.SETTLED, "it is done", 60.0)  # noqa: B023  at once
+        until(lambda: len(up(market)) == 3, "the dead one is back")
+    print("seconds from an agent's death to its work running again:", [round(s, 2) for s in took_s])
+    assert len(manager.events("member.work_returned")) == len(took_s), "nobody waited for a claim to lapse"
+    assert audit.audit_ledger(market.app.uow()).ok
+
+
+@pytest.mark.slow
+def test_the_work_of_the_only_agent_of_a_queue_runs_again_on_its_successor(
+    market: Market, runtime: ProcessRuntime, start: Start
+) -> None:
+    register_slow(market)
+    market.node("a", pool="fog")
+    want(market, SETTLEMENT, FleetSpec("allocation", AgentKind.ALLOCATION), replace(POOL, replicas=1))
+    start()
+    until(lambda: up(market) == ["allocation-0", "fog-0", "settlement-0"], "all are up")
+    [order] = market.place(model="slow", requests=[request((1.0, 1_000.0))])
+    until(lambda: in_hand(market), "it runs")
+    before = pids(runtime)["fog-0"]
+    os.kill(before, signal.SIGKILL)
+    killed = time.monotonic()
+    until(lambda: pids(runtime).get("fog-0", before) != before, "another one was started")
+    until(lambda: in_hand(market), "it runs again")
+    took_s = time.monotonic() - killed
+    print("seconds from the death of the only agent to its work running again:", round(took_s, 2))
+    until(lambda: market.show(order).state is OrderState.SETTLED, "it is done", 60.0)
+
+
+@pytest.mark.slow
+def test_scaling_in_takes_the_idle_one_and_lets_the_busy_one_finish(
+    market: Market, runtime: ProcessRuntime, start: Start
+) -> None:
+    register_slow(market)
+    market.node("a", pool="fog")
+    want(market, SETTLEMENT, POOL)
+    start()
+    until(lambda: up(market) == ["fog-0", "fog-1", "settlement-0"], "all are up")
+    [order] = market.place(model="slow", requests=[request((1.0, 2_000.0))])
+    until(lambda: market.clear() or in_hand(market), "it is leased")
+    until(lambda: len(in_hand(market)) == 1, "one of them has it")
+    [busy] = in_hand(market)
+    fleet.scale(market.app.uow(), utc_now(), None, "fog", 1)
+    until(lambda: labels(runtime) == [busy, "settlement-0"], "the idle one has gone, whatever its number", 15.0)
+    fleet.scale(market.app.uow(), utc_now(), None, "fog", 0)
+    until(lambda: labels(runtime) == ["settlement-0"], "the other one follows", 60.0)
+    until(lambda: market.show(order).state is OrderState.SETTLED, "but only when it had done its work", 20.0)
+    with market.app.engine.connect() as connection:
+        assert connection.execute(text("SELECT attempt FROM work_items")).scalars().all() == [1]
+
+
+@pytest.mark.slow
+def test_a_newer_manager_takes_over_and_the_older_one_ends_well_and_touches_nothing(
+    market: Market, runtime: ProcessRuntime, start: Start
+) -> None:
+    want(market, PRICING)
+    first = start()
+    until(lambda: up(market) == ["pricing-0"], "it is up")
+    before = pids(runtime)
+    generation = fleet.take_over(market.app.uow(), utc_now(), AgentId(new_id()))
+    want(market, POOL)  # which a manager that still acts would start
+    assert first.process.wait(10.0) == 0
+    assert first.events("manager.superseded")
+    assert pids(runtime) == before
+    known = fleet.manager(market.app.uow())
+    assert known is not None
+    assert known.generation == generation
+    start()
+    until(lambda: labels(runtime) == ["fog-0", "fog-1", "pricing-0"], "the next one goes on")
+    assert pids(runtime)["pricing-0"] == before["pricing-0"]
+
+
+@pytest.mark.slow
+def test_an_agent_that_is_silent_is_killed_and_another_takes_its_place(
+    market: Market, runtime: ProcessRuntime, start: Start
+) -> None:
+    want(market, PRICING)
+    manager = start()
+    until(lambda: up(market) == ["pricing-0"], "it is up")
+    before = pids(runtime)["pricing-0"]
+    os.kill(before, signal.SIGSTOP)
+    until(manager.says("member.sick"), "it is noticed", 3 * SILENT_MAX_S)
+    until(lambda: pids(runtime).get("pricing-0", before) != before, "another one runs")
+
+
+@pytest.mark.slow
+def test_a_crash_loop_is_told_once(market: Market, start: Start) -> None:
+    want(market, FleetSpec("hopeless", AgentKind.INFERENCE, ("--no-such-option",)))
+    with closing(market.app.bus.subscribe([Topic.CRASH_LOOP])) as heard:
+        heard.wait(0.05)
+        manager = start()
+        until(lambda: len(manager.events("member.died")) > LOOP_DEATHS, "it died often")
+        [told] = manager.events("member.crash_loop")
+        assert (told["member"], told["deaths"]) == ("hopeless-0", LOOP_DEATHS)
+        events = heard.wait(5.0)
+    assert [event.key for event in events] == ["hopeless-0"]
+
+
+@pytest.mark.slow
+def test_a_pool_at_zero_comes_up_for_an_order_and_goes_again_when_all_is_done(
+    market: Market, runtime: ProcessRuntime, start: Start
+) -> None:
+    policy = ScalingPolicy(up_window_s=0, down_window_s=4, cool_down_s=0)
+    market.node("a", pool="fog")
+    want(
+        market,
+        SETTLEMENT,
+        FleetSpec("allocation", AgentKind.ALLOCATION),
+        replace(POOL, replicas=0, replicas_max=2, policy=policy),
+    )
+    start()
+    until(lambda: up(market) == ["allocation-0", "settlement-0"], "nobody serves the pool")
+    [order] = market.place(requests=[request((1.0, 2.0))])
+    took_s = until(lambda: market.show(order).state is OrderState.SETTLED, "somebody came for it")
+    print("seconds from an order to its settlement by a pool at zero:", round(took_s, 2))
+    until(lambda: labels(runtime) == ["allocation-0", "settlement-0"], "and went again", 60.0)
+    causes = [decision.cause for decision in fleet.decisions(market.app.uow(), "fog")]
+    assert causes[-2:] == ["from_zero", "steady"]
+    assert "idle" in causes
+
+
+@pytest.mark.slow
+def test_of_two_managers_on_one_database_the_older_ends_well(
+    market: Market, node_database_url: str, start: Start, tmp_path: Path
+) -> None:
+    first = start()
+    until(first.says("manager.took_over"), "the first works")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    second = AgentProcess(replace(deployment(market, node_database_url), folder=elsewhere), "manager")
+    try:
+        assert first.process.wait(30.0) == 0
+        assert first.events("manager.superseded")
+        assert [fact["generation"] for fact in second.events("manager.took_over")] == [2]
+        assert second.process.poll() is None
+    finally:
+        assert second.stop() == 0

@@ -9,7 +9,8 @@ from backend.bootstrap import Swarmex, new_id, utc_now
 from backend.domain.access import Spender
 from backend.domain.ids import HoldId, TransferId
 from backend.domain.metering import PRICES_FROM, MeterPrice
-from backend.services import escrow, log
+from backend.domain.nodes import NodeSpec
+from backend.services import escrow, incidents, joining, log
 from backend.storage.log import Told as Entry
 from tests.integration.api.callers import Callers, Client
 from tests.integration.api.requests import workload
@@ -96,6 +97,13 @@ def _access(told: Told, admin: Client, provider: Client, user: Client) -> None:
     node_id = told.do(provider, "POST /nodes", node)["id"]
     told.do(provider, "POST /offers", {"node": node_id, "ask": "1"})
     told.do(provider, "POST /nodes/{node_id}/drain", node_id=node_id)
+    token = told.do(provider, "POST /nodes/join-tokens", {"resource_class": "fog", "region": "south"})
+    told.secrets.append(token["secret"])
+    machine = NodeSpec("attic", "", "", 1)
+    remote = joining.join(told.market.uow(), utc_now(), token["secret"], machine)
+    token = told.do(provider, "POST /nodes/{node_id}/join-tokens", {}, node_id=remote.node.id)
+    told.secrets += [token["secret"], remote.secret]
+    told.do(provider, "DELETE /nodes/{node_id}/keys", node_id=remote.node.id)
 
 
 def _money(told: Told, market: Swarmex, callers: Callers) -> None:
@@ -147,3 +155,6 @@ def _orders(told: Told, market: Swarmex, callers: Callers, supply: Supply) -> No
     supply.clearing.clear()
     placed = user.post("/api/v1/orders", json=workload()).json()["id"]
     told.do(admin, "POST /orders/{order_id}/cancel", order_id=placed)
+    incidents.report_crash_loop(market.uow(), utc_now(), "pool.edge-0", 5)
+    [incident] = admin.get("/api/v1/incidents").json()["incidents"]
+    told.do(admin, "POST /incidents/{incident_id}/ack", incident_id=incident["id"])

@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 from backend.api.exposition import KEPT, Exposition
 from backend.bootstrap import Swarmex, utc_now
-from backend.services import audit, deposits, metrics
+from backend.domain.observations import BreakerSeen
+from backend.services import audit, deposits, incidents, metrics
 from backend.services.metrics import Figures
 from tests.integration.api.callers import Callers, problem
 from tests.integration.api.conftest import FUNDS_NANO
@@ -59,7 +60,7 @@ def test_nothing_of_any_one_account_is_shown(callers: Callers, market: Swarmex) 
 
 
 def test_what_the_audits_found_is_shown_by_mode(callers: Callers, market: Swarmex) -> None:
-    assert not [name for name in read(market) if "audit" in name]
+    assert not [name for name in read(market) if "ledger_audit" in name]
     audit.audit_recent(market.uow(), utc_now() - timedelta(minutes=1))
     shown = read(market)
     assert (shown["swarmex_ledger_audit_ok incremental"], shown["swarmex_ledger_audit_differences incremental"]) == (
@@ -95,6 +96,14 @@ def test_what_waits_is_shown(callers: Callers, market: Swarmex, supply: object) 
         assert shown[f"swarmex_ledger_{name}"] == 0
     for state in ("requested", "approved"):
         assert shown[f"swarmex_ledger_payouts_waiting {state}"] == 0
+
+
+def test_incidents_that_go_on_are_counted_by_kind(callers: Callers, market: Swarmex) -> None:
+    assert read(market)["swarmex_incidents_open breaker_open"] == 0
+    incidents.watch(market.uow(), utc_now(), [BreakerSeen("bus", True), BreakerSeen("queues", True)])
+    assert read(market)["swarmex_incidents_open breaker_open"] == 2
+    incidents.watch(market.uow(), utc_now() + timedelta(minutes=1), ())
+    assert read(market)["swarmex_incidents_open breaker_open"] == 0
 
 
 def test_a_reading_that_failed_is_not_shown_again() -> None:

@@ -14,7 +14,7 @@ from backend.domain.access import Role
 from backend.domain.ids import AccountId
 from backend.domain.money import NANO_PER_CREDIT
 from backend.domain.periods import month
-from backend.services import accounts, budgets, disputes, epochs, invoicing, nodes, payouts, sla
+from backend.services import accounts, budgets, disputes, epochs, incidents, invoicing, nodes, payouts, sla
 from tests.integration.api.callers import Client
 from tests.integration.api.counting import rows
 from tests.integration.api.route_table import CLOSED, NOBODY, Route
@@ -113,11 +113,17 @@ def _things(market: Market) -> dict[str, UUID]:
         "payout_id": payouts.request_payout(uow(), now, market.provider, NANO_PER_CREDIT, "DE02").id,
         "document_id": invoicing.draft(uow(), now, ADMIN, market.buyer.account_id, period).document.id,
         "window_id": window.id,
+        "incident_id": _incident(market),
         "epoch_id": epochs.list_epochs(uow(), 1)[0].id,
         "organisation_id": organisation,
         "member_id": member.actor,
         "owner": owner.account_id,
     }
+
+
+def _incident(market: Market) -> UUID:
+    incidents.report_crash_loop(market.app.uow(), utc_now(), "pool.edge-0", 5)
+    return incidents.list_incidents(market.app.uow())[0].id
 
 
 def test_somebody_elses_things_look_exactly_like_what_does_not_exist(
@@ -158,8 +164,9 @@ def test_lists_show_nothing_of_others(victims: Victims, subtests: pytest.Subtest
             for client in (victims.buyer, victims.provider, victims.owner):
                 told = route.ask(client).text
                 seen |= {id for id in secrets if id in told}
-    # None of these checks is empty: all but a key and a member by themselves are in some list of their owners.
-    assert seen >= secrets - {str(victims.ids[name]) for name in ("key_id", "member_id")}
+    # None of these checks is empty: all but a key and a member by themselves are in some list of their owners,
+    # and all but incidents, which are nobody's but the operator's.
+    assert seen >= secrets - {str(victims.ids[name]) for name in ("key_id", "member_id", "incident_id")}
 
 
 def test_nobody_but_an_admin_asks_for_another_account_by_its_id(victims: Victims, subtests: pytest.Subtests) -> None:

@@ -13,10 +13,20 @@ from tests.integration.api.counting import rows
 from tests.integration.api.route_table import BODIES, CLOSED, NO_BODY, ROUTES
 from tests.integration.api.supply import Supply
 
-OPEN = {"/health/live", "/health/ready", "/openapi.json", "/docs", "/redoc", "/docs/oauth2-redirect"}
+OPEN = {
+    "/api/v1/nodes/join",
+    "/health/live",
+    "/health/ready",
+    "/openapi.json",
+    "/docs",
+    "/redoc",
+    "/docs/oauth2-redirect",
+}
 OPERATORS = {
     "GET /api/v1/audit-log",
     "GET /api/v1/epochs/{epoch_id}/replay",
+    "GET /api/v1/incidents",
+    "GET /api/v1/incidents/{incident_id}",
     "GET /api/v1/markets/book",
     "GET /metrics",
     "POST /api/v1/accounts",
@@ -24,6 +34,7 @@ OPERATORS = {
     "POST /api/v1/disputes/{dispute_id}/reject",
     "POST /api/v1/disputes/{dispute_id}/uphold",
     "POST /api/v1/fees",
+    "POST /api/v1/incidents/{incident_id}/ack",
     "POST /api/v1/invoices",
     "POST /api/v1/invoices/{document_id}/credit-note",
     "POST /api/v1/invoices/{document_id}/finalise",

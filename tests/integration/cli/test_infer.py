@@ -43,11 +43,23 @@ def test_an_inference_gives_its_outputs_and_what_it_cost(cli: Cli, gateway: str,
     assert "2.0, 4.0" in cli.run("infer", "scale", "--input", input_file, "--tier", "large").out
 
 
+def test_an_inference_with_an_sla_is_a_session_with_one(
+    cli: Cli, gateway: str, market: Market, input_file: Path
+) -> None:
+    plain = cli.json("infer", "scale", "--input", input_file)["swarmex"]["lease"]
+    promised = cli.json("infer", "scale", "--input", input_file, "--sla")["swarmex"]["lease"]
+    with market.app.uow() as uow:
+        found = {order.sla for order in uow.orders.newest(market.buyer.account_id, None, 10, None)}
+    assert plain != promised
+    assert found == {False, True}
+
+
 def test_what_the_gateway_refuses_keeps_its_code(
     cli: Cli, gateway: str, input_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert cli.refused("infer", "nothing", "--input", input_file)[0] == "unknown_model"
     assert cli.refused("infer", "scale", "--input", input_file, "--tier", "small")[0] == "tier_not_offered"
+    assert cli.refused("infer", "scale", "--input", input_file, "--tier", "small", "--sla")[0] == "sla_not_offered"
     assert cli.refused("infer", "scale", "--input", input_file, "--key", "swx_wrong")[0] == "unauthenticated"
     monkeypatch.delenv("SWARMEX_URL")
     monkeypatch.setenv("SWARMEX_API_PORT", "1")

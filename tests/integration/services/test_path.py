@@ -153,7 +153,7 @@ def test_a_relay_that_fails_owes_everything_still(market: Market) -> None:
         ({"tier": "giant"}, Invalid, "invalid_tier", "tier"),
         ({"workload": "training"}, Invalid, "workload_not_offered", "workload"),
         ({"region": "south"}, Unavailable, "no_capacity", "region"),
-        ({"limit_nano_per_slot_s": ASK - 1}, Invalid, "limit_below_market", "limit"),
+        ({"limit_nano_per_slot_s": ASK // 2 - 1}, Invalid, "limit_below_market", "limit"),
         ({"max_budget_nano": 1}, Invalid, "budget_too_low", "max_budget"),
         ({"limit_nano_per_slot_s": 10**18}, Invalid, "above_tier_cap", "limit"),
         ({"sla_required": True, "tier": "small"}, Invalid, "sla_not_offered", "sla_required"),

@@ -165,7 +165,7 @@ def test_what_is_lost_while_a_window_is_being_closed_opens_the_next_one(market: 
 
     def lose() -> None:
         with market.app.uow() as uow:
-            sla.count_lost(uow, now, [Service(between, OrderId(new_id()), Measured(failures=3))])
+            sla.count_requests(uow, now, [Service(between, OrderId(new_id()), Measured(failures=3))])
             uow.commit()
 
     with ThreadPoolExecutor(1) as pool, market.app.uow() as closing:

@@ -1,7 +1,7 @@
 """What is lost is found again."""
 
 from backend.domain.orders import CloseReason, OrderState
-from backend.domain.work import AGENT_LOST_S
+from backend.domain.work import AGENT_LOST_S, ItemFailure
 from backend.services import audit, nodes, receipts, sweeper
 from tests.integration.services.clock import in_seconds
 from tests.market import Market
@@ -47,6 +47,26 @@ def test_a_message_that_was_lost_is_sent_again(market: Market) -> None:
     executor.commit(executor.claim(lost))
     market.settle()
     assert market.show(order).state is OrderState.SETTLED
+
+
+def test_messages_are_sent_ever_more_rarely_until_somebody_takes_the_unit(market: Market) -> None:
+    market.node("a")
+    executor = market.executor()
+    market.place()
+    market.clear()
+    [message] = market.dispatched()
+
+    def resent(at_s: float) -> int:
+        with market.app.uow() as uow:
+            found = len(uow.work.resend(in_seconds(at_s), 10))
+            uow.commit()
+        return found
+
+    assert [resent(at_s) for at_s in (6, 12, 17)] == [1, 0, 1], "after 5 s, then after 10 s"
+    [taken] = executor.claim([message])
+    executor.database.fail(executor.id, [ItemFailure(taken.item_id, taken.fence, "no memory left")])
+    assert [resent(at_s) for at_s in (18, 29)] == [1, 1], "the next two, as if it had been new"
+    assert resent(38) == 0
 
 
 def test_an_order_past_its_deadline_ends_with_the_reason_of_its_last_auction(market: Market) -> None:

@@ -1,6 +1,6 @@
 """When a member that died may come back."""
 
-from agents.manager.restarts import FIRST_S, MAX_S, STEADY_S, Restarts
+from agents.manager.restarts import FIRST_S, LOOP_DEATHS, LOOP_S, MAX_S, STEADY_S, Restarts
 
 KEY = ("settlement", 0)
 
@@ -48,3 +48,27 @@ def test_members_do_not_pay_for_each_other() -> None:
     restarts.started(KEY, 0.0)
     restarts.died(KEY, 0.0)
     assert restarts.may_start(("settlement", 1), 0.0)
+
+
+def test_a_crash_loop_is_told_once_until_the_member_was_steady_again() -> None:
+    restarts = Restarts()
+    told = []
+    for turn in range(3 * LOOP_DEATHS):
+        restarts.started(KEY, float(turn))
+        restarts.died(KEY, float(turn))
+        told.append(restarts.crash_loop(KEY, float(turn)))
+    assert told == [0] * (LOOP_DEATHS - 1) + [LOOP_DEATHS] + [0] * (2 * LOOP_DEATHS)
+    restarts.started(KEY, 100.0)
+    for turn in range(LOOP_DEATHS):
+        restarts.died(KEY, 100.0 + STEADY_S + turn)
+        restarts.started(KEY, 100.0 + STEADY_S + turn)
+    assert restarts.crash_loop(KEY, 100.0 + STEADY_S + LOOP_DEATHS) == LOOP_DEATHS
+
+
+def test_deaths_that_lie_far_apart_are_no_loop() -> None:
+    restarts = Restarts()
+    for turn in range(LOOP_DEATHS):
+        restarts.started(KEY, turn * LOOP_S)
+        restarts.died(KEY, turn * LOOP_S + 1)
+    assert restarts.crash_loop(KEY, LOOP_DEATHS * LOOP_S) == 0
+    assert restarts.crash_loop(("nobody", 0), 0.0) == 0

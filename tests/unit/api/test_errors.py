@@ -19,9 +19,12 @@ from backend.api.rescue import Rescue
 from backend.api.wire.base import Credits, Id, Number, Tensors, Text, Wire
 from backend.domain import errors as domain
 from backend.domain.backups import BackupDamaged
+from backend.domain.coordination import FenceStale
 from backend.domain.corrections import FundShort, PayeeShort
+from backend.domain.joint_tasks import JointFailed, TaskState
 from backend.domain.payouts import NotEarned
 from backend.gateway.errors import Busy, InvalidJson
+from backend.gateway.node_client import NodeCircuitOpen
 from backend.storage.ids import new_id
 from tests.unit.api.serving import serving
 
@@ -45,7 +48,10 @@ def fact(kind: type[domain.SwarmexError]) -> domain.SwarmexError:
     short = domain.InsufficientFunds(new_id(), 2, 1)
     made: dict[type[domain.SwarmexError], domain.SwarmexError] = {
         BackupDamaged: BackupDamaged("file_missing", "there is no dump"),
+        FenceStale: FenceStale("audit", 3),
+        JointFailed: JointFailed(new_id(), TaskState.FAILED, "a part failed", [(0, "it broke")]),
         NotEarned: NotEarned(short),
+        NodeCircuitOpen: NodeCircuitOpen(1.0),
         PayeeShort: PayeeShort(short),
         FundShort: FundShort(short),
         domain.NotFound: domain.NotFound("model", "m"),

@@ -16,8 +16,13 @@ from backend.cli.entry import app
 HEAVY = {"sqlalchemy", "redis", "celery", "pydantic_settings", "onnxruntime", "sklearn", "skl2onnx", "httpx", "alembic"}
 VERBS = {
     *("demo", "init", "up", "down", "api", "doctor", "deposit", "offer", "infer", "price list", "backup", "restore"),
-    *("account create", "account show", "key create", "key revoke", "agents list"),
+    *("account create", "account show", "key create", "key revoke", "breaker list"),
     *("node register", "node list", "node show", "node drain", "node login", "model register", "model list"),
+    *(f"agents {verb}" for verb in ("list", "show", "scale", "policy", "drain", "restart", "logs", "top")),
+    *("alerts list", "alerts show", "alerts ack", "alerts test"),
+    *("fact list", "fact get", "fact set", "fact delete", "resource list", "resource release"),
+    *("joint list", "joint show", "joint cancel", "joint audit"),
+    *("node join", "node token create", "node token list", "node key revoke"),
     *("order place", "order show", "order list", "order cancel"),
     *("org create", "org list", "org show", "org add", "org remove", "org key"),
     *("budget set", "budget list", "budget end", "budget alerts"),
@@ -26,6 +31,8 @@ VERBS = {
     *("tier list", "tier show", "tier set"),
     *("market simulate", "market replay", "region list", "region link"),
     *("trust show", "trust list", "trust check"),
+    *("queue depth", "queue peek", "queue purge"),
+    *("queue dead list", "queue dead show", "queue dead retry", "queue dead drop"),
     *("market prices", "market history", "market depth", "market book", "market rules list", "market rules set"),
     *("invoice draft", "invoice run", "invoice list", "invoice show", "invoice export", "invoice finalise"),
     *("invoice pay", "invoice void", "invoice credit", "invoice earnings"),
@@ -117,6 +124,28 @@ def test_wrong_usage_exits_with_2_and_says_what_to_do(line: str, told: str, caps
     assert shown.out == ""
     assert told in shown.err
     assert "--help" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("line", "step"),
+    [
+        ("market rules set", "`swarmex market rules set --help`"),
+        ("tier set small --slots x", "`swarmex tier set --help`"),
+        ("frobnicate", "`swarmex --help`"),
+        ("agents frobnicate", "`swarmex agents --help`"),
+        ("queue dead frobnicate", "`swarmex queue dead --help`"),
+        ("fact list --limit x", "`swarmex fact list --help`"),
+        ("up --speed 1", "`swarmex up --help`"),
+    ],
+)
+def test_wrong_usage_names_the_very_verb(line: str, step: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line.split()) == 2
+    assert step in capsys.readouterr().err
+
+
+def test_wrong_usage_says_nothing_of_what_found_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tier", "show", "giant"]) == 2
+    assert "Invalid value for 'TIER': 'giant' is not one of" in capsys.readouterr().err
 
 
 def test_wrong_usage_with_json_is_one_document_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,3 +66,9 @@ def test_markup_in_a_value_is_shown_as_it_is() -> None:
 )
 def test_values_read_as_people_write_them(value: object, shown: str) -> None:
     assert text(value) == shown
+
+
+def test_a_share_in_parts_per_million_is_told_as_a_percentage() -> None:
+    [trust, weight] = drawn(record({"trust_ppm": 50_000, "ppm_weight": 3}))
+    assert trust.split() == ["trust", "5%"]
+    assert weight.split() == ["ppm", "weight", "3"]

@@ -63,6 +63,17 @@ def test_merged_histograms_are_the_histogram_of_both(some: list[int], others: li
     assert together.total == len(some) + len(others)
 
 
+@given(latencies, latencies, st.integers(0, 9), st.integers(0, 9))
+def test_of_a_running_total_only_what_is_not_known_yet_is_new_and_of_one_that_came_late_nothing(
+    some: list[int], others: list[int], failed: int, then: int
+) -> None:
+    known = Measured(Histogram.of(some), failed)
+    total = Measured(Histogram.of(some + others), failed + then)
+    assert total.since(known) == Measured(Histogram.of(others), then)
+    assert known.merged(total.since(known)) == total
+    assert total.since(total) == known.since(total) == Measured()
+
+
 @given(st.lists(st.integers(0, LAST), min_size=1, max_size=200), st.integers(1, PPM))
 def test_a_percentile_is_never_below_the_exact_one_and_in_its_bucket(of: list[int], share_ppm: int) -> None:
     exact = sorted(of)[max(1, ceil(len(of) * share_ppm / PPM)) - 1]

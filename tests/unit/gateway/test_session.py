@@ -1,5 +1,6 @@
 """When a session is renewed, ended or refused is decided by the clock alone."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -79,6 +80,23 @@ def test_a_limit_below_the_price_of_the_open_session_is_refused_with_the_price(s
         session.require_within(PRICE_NANO - 1)
     assert (refused.value.code, refused.value.field) == ("limit_below_session_price", "Swarmex-Limit")
     assert "0.001000000" in str(refused.value.accepted)
+
+
+def test_what_was_measured_is_told_once_and_only_of_a_session_with_an_sla(session: Session) -> None:
+    session.tally.served(1)
+    assert session.untold() is None
+    session.key = replace(session.key, sla=True)
+    told = session.untold()
+    assert told == session.tally.total()
+    assert session.untold() == told  # nobody has heard it yet
+    session.tally.failed()
+    session.heard(told)
+    session.heard(None)
+    whole = session.untold()
+    assert (whole and whole.requests, whole and whole.failures) == (2, 1)
+    session.heard(whole)
+    session.heard(told)
+    assert session.untold() is None
 
 
 def test_a_place_is_refused_when_all_are_taken_and_comes_back_after_an_error() -> None:

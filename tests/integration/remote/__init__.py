@@ -1,0 +1,1 @@
+"""Nodes of other people, over real HTTP."""

@@ -1,0 +1,19 @@
+"""A market whose API is served, and remote nodes as the test makes them join."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from backend.api.app import create_app
+from tests.integration.remote.nodes import Remote
+from tests.market import Market
+from tests.unit.api.serving import serving
+
+
+@pytest.fixture
+def remote(market: Market) -> Iterator[Remote]:
+    """The market's API, and how to join it."""
+    with serving(create_app(market.app)) as url:
+        remote = Remote(market, url)
+        yield remote
+        remote.close()
