@@ -4,12 +4,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Column, Table
 
 from backend.cli import agent_views, logs, policy, restart, top
 from backend.cli.connection import market, operator
 from backend.cli.options import AsJson, examples, group
-from backend.cli.output import emit, figures, identity, note, record, table, words
-from backend.domain.fleet import AgentState
+from backend.cli.output import emit, figures, note, record, table, words
+from backend.domain.fleet import AgentKind, AgentState
 from backend.domain.work import AGENT_LOST_S
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ LOST = "lost"
 
 @verbs.command("list", epilog=examples("swarmex agents list", "swarmex agents list --all --json"))
 def list_agents(
-    everyone: Annotated[bool, typer.Option("--all", help="Also those that stopped within the last day.")] = False,
+    everyone: Annotated[
+        bool, typer.Option("--all", help="Also those of the last day that stopped or were replaced.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the agents; lost ones have not shown themselves for 3 seconds."""
@@ -32,20 +35,9 @@ def list_agents(
     with market() as wired:
         now = bootstrap.utc_now()
         found = [document(agent, now) for agent in fleet.list_agents(wired.uow())]
-    documents = [agent for agent in found if everyone or agent["state"] != AgentState.STOPPED]
-    columns = [
-        identity("Agent"),
-        words("Name"),
-        words("State"),
-        figures("Pid"),
-        figures("Seen"),
-        words("Serves"),
-    ]
-    rows = [
-        (a["id"], a["name"], a["state"], a["pid"], f"{a['seen_s']:.1f} s", a["queue"] or _address(a["endpoint"]))
-        for a in documents
-    ]
-    emit(as_json, documents, table(columns, rows))
+    living = {_post(agent) for agent in found if agent["state"] not in (LOST, AgentState.STOPPED)}
+    documents = [agent for agent in found if everyone or not _is_history(agent, living)]
+    emit(as_json, documents, listed(documents))
 
 
 @verbs.command(epilog=examples("swarmex agents show pool.edge-0", "swarmex agents show pool.edge --json"))
@@ -101,6 +93,26 @@ verbs.command("policy", epilog=policy.EXAMPLES)(policy.policy)
 verbs.command("restart", epilog=restart.EXAMPLES)(restart.restart)
 verbs.command("logs", epilog=logs.EXAMPLES)(logs.logs)
 verbs.command("top", epilog=top.EXAMPLES)(top.top)
+
+
+def listed(documents: list[dict[str, Any]]) -> Table:
+    """Agents below each other; where there is little room ids are folded, since names are what other verbs take."""
+    columns = [words("Agent"), Column("Name", no_wrap=True), words("State"), figures("Pid"), figures("Seen")]
+    rows = [
+        (a["id"], a["name"], a["state"], a["pid"], f"{a['seen_s']:.1f} s", a["queue"] or _address(a["endpoint"]))
+        for a in documents
+    ]
+    return table([*columns, words("Serves")], rows)
+
+
+def _is_history(agent: dict[str, Any], living: set[str]) -> bool:
+    """Whether one is missed by nobody: it stopped, or was lost and another goes on in its place."""
+    return agent["state"] == AgentState.STOPPED or (agent["state"] == LOST and _post(agent) in living)
+
+
+def _post(agent: dict[str, Any]) -> str:
+    """What a successor has in common with it: each manager has a name of its own, and one is enough."""
+    return str(agent["kind"] if agent["kind"] == AgentKind.MANAGER else agent["name"])
 
 
 def _address(endpoint: str | None) -> str | None:

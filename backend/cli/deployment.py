@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 READY_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 2.0
 POLL_S = 0.1
-MANAGER_STOP_S = 35.0  # its own limit is three phases of 9 s
+MANAGER_STOP_S = 35.0  # its own limit is three phases of 11 s
 MEMBER_STOP_S = 10.0
 LOG_TAIL_LINES = 5
 

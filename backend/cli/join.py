@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from backend.cli import joining_client as client
-from backend.cli.connection import account_named, market, node_named, operator
+from backend.cli.connection import account_named, market, node_named, operator, parse_id_of
 from backend.cli.hardware import probe
 from backend.cli.options import AccountOption, AsJson, NodeArgument, examples, group
 from backend.cli.output import emit, figures, identity, note, record, table, words
@@ -89,6 +89,22 @@ def list_tokens(account: AccountOption = None, as_json: AsJson = False) -> None:
         (d["id"], d["name"], f"{d['resource_class']}/{d['region']}", d["slots_max"], d["expires_at"]) for d in documents
     ]
     emit(as_json, documents, table(columns, rows))
+
+
+@tokens.command("revoke", epilog=examples("swarmex node token revoke 0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"))
+def revoke_token(
+    token: Annotated[str, typer.Argument(metavar="TOKEN", help="Id of a token, not its secret.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Let a token that nobody used yet open nothing; a machine that has joined keeps its key."""
+    from backend import bootstrap
+    from backend.services import joining
+
+    token_id = parse_id_of("join_token", token)
+    with market() as wired:
+        joining.revoke_token(wired.uow(), bootstrap.utc_now(), token_id, operator())
+    document = {"token": token_id, "revoked": True}
+    emit(as_json, document, record(document))
 
 
 @keys.command(epilog=examples("swarmex node key revoke attic", "swarmex node key revoke attic --account acme --json"))

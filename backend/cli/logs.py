@@ -14,6 +14,7 @@ import typer
 from backend.cli.options import AsJson, examples
 from backend.cli.output import print_json
 from backend.domain.errors import Invalid, NotFound, Unavailable
+from backend.domain.fleet import AgentKind
 from backend.domain.incident_rules import entry_of
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ def newer(before: Sequence[str], now: Sequence[str]) -> list[str]:
 
 
 def _file_of(folder: Path, name: str) -> Path:
+    if name.startswith(f"{AgentKind.MANAGER}-"):  # each has a name of its own, and they write into one file
+        name = AgentKind.MANAGER
     known = sorted(path.stem for path in folder.glob("*.log"))
     mine = [stem for stem in known if stem == name] or [stem for stem in known if entry_of(stem) == name]
     if len(mine) != 1:

@@ -4,9 +4,10 @@ import hashlib
 import secrets
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from backend.domain.access import Principal
-from backend.domain.errors import Conflict, Unauthenticated
+from backend.domain.errors import Conflict, NotFound, Unauthenticated
 from backend.domain.events import Event, Topic
 from backend.domain.ids import AccountId, KeyId, NodeId
 from backend.domain.joining import (
@@ -100,7 +101,7 @@ def _make_token(
             f"{OPEN_TOKENS_MAX} tokens are open",
             code="too_many_tokens",
             field="account",
-            accepted="one more when one is used or has expired",
+            accepted="one more when one is used, revoked or has expired",
         )
     token = JoinToken(
         id=new_id(),
@@ -123,6 +124,18 @@ def list_tokens(uow: UnitOfWork, now: datetime, account_id: AccountId | None) ->
     """Open tokens of an account, or of everybody; without their secrets, which nobody knows."""
     with uow:
         return uow.joining.open_tokens(account_id, now)
+
+
+def revoke_token(uow: UnitOfWork, now: datetime, token_id: UUID, actor: Principal) -> None:
+    """Let an unused token of the actor's (admins: of anybody's) open nothing from now on. Raises NotFound."""
+    with uow:
+        token = uow.joining.find_token(token_id)
+        if token is None:
+            raise NotFound("join token", token_id)
+        actor.require_owner(token.account_id, "join token", token_id)
+        uow.joining.forget_token(token_id)
+        record(uow, now, actor, "node.revoke_token", f"token {token_id}", account=token.account_id)
+        uow.commit()
 
 
 def join(uow: UnitOfWork, now: datetime, secret: str, machine: NodeSpec) -> Joined:

@@ -66,6 +66,15 @@ class JoiningRepository:
             now=now,
         )
 
+    def find_token(self, token_id: UUID) -> JoinToken | None:
+        """A token that was not used, locked until the transaction ends: nobody uses it meanwhile."""
+        found = self._tokens("SELECT {} FROM join_tokens WHERE id = :id AND used_at IS NULL FOR UPDATE", id=token_id)
+        return found[0] if found else None
+
+    def forget_token(self, token_id: UUID) -> None:
+        """Let a token open nothing any more."""
+        self._connection.execute(text("DELETE FROM join_tokens WHERE id = :id"), {"id": token_id})
+
     def spend(self, digest: bytes, now: datetime) -> JoinToken | None:
         """Use the token with this digest up; None if there is none that is open. Of two at once, one gets it."""
         found = self._tokens(

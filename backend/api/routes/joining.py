@@ -47,6 +47,12 @@ def list_join_tokens(caller: Provider, market: Market, now: Now) -> list[JoinTok
     return [JoinToken.of(token) for token in joining.list_tokens(market.uow(), now, account)]
 
 
+@router.delete("/join-tokens/{token_id}", status_code=204)
+def revoke_join_token(token_id: UUID, caller: Provider, market: Market, now: Now) -> None:
+    """Let a token that nobody used yet open nothing any more."""
+    joining.revoke_token(market.uow(), now, token_id, caller)
+
+
 @router.post("/join", status_code=201)
 def join(body: JoinRequest, request: Request, side: Side, market: Market, now: Now) -> JoinedNode:
     """Become a node with a token; no key is asked for. The node's own key is in this answer and nowhere else."""

@@ -12,9 +12,10 @@ from backend.api.app import create_app
 from backend.bootstrap import utc_now
 from backend.domain.access import Role
 from backend.domain.ids import AccountId
+from backend.domain.joining import TokenWish
 from backend.domain.money import NANO_PER_CREDIT
 from backend.domain.periods import month
-from backend.services import accounts, budgets, disputes, epochs, incidents, invoicing, nodes, payouts, sla
+from backend.services import accounts, budgets, disputes, epochs, incidents, invoicing, joining, nodes, payouts, sla
 from tests.integration.api.callers import Client
 from tests.integration.api.counting import rows
 from tests.integration.api.route_table import CLOSED, NOBODY, Route
@@ -106,6 +107,7 @@ def _things(market: Market) -> dict[str, UUID]:
         "account_id": market.buyer.account_id,
         "order_id": order.id,
         "node_id": node.id,
+        "token_id": _token(market),
         "transfer_id": charge.id,
         "usage_id": used.usage.id,
         "budget_id": budget.id,
@@ -119,6 +121,11 @@ def _things(market: Market) -> dict[str, UUID]:
         "member_id": member.actor,
         "owner": owner.account_id,
     }
+
+
+def _token(market: Market) -> UUID:
+    made = joining.create_token(market.app.uow(), utc_now(), market.provider.account_id, TokenWish("fog", "south"))
+    return made.token.id
 
 
 def _incident(market: Market) -> UUID:

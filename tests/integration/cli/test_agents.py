@@ -5,13 +5,16 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from agents.tail import NOT_RUNNING
 from agents.tail import main as tail_member
 from backend.bootstrap import new_id, utc_now
+from backend.cli.agents import listed
 from backend.cli.logs import growing, growing_in_engine, newer, tail
 from backend.domain.fleet import AgentKind, FleetSpec
 from backend.domain.ids import AgentId
@@ -71,6 +74,33 @@ def test_an_agent_is_shown_with_its_health_and_an_entry_with_why_there_are_so_ma
     [gone] = cli.json("agents", "show", "pricing-0")["agents"]
     assert (gone["verdict"], gone["reason"]) == ("sick", "it ended without a word")
     assert cli.refused("agents", "show", "nobody") == ("unknown_agent", "agent")
+
+
+def test_names_of_agents_are_whole_in_a_narrow_terminal(cli: Cli, market: Market) -> None:
+    beat(market, "settlement-10")
+    shown = StringIO()
+    Console(width=80, file=shown).print(listed(cli.json("agents", "list")))
+    assert " settlement-10 " in shown.getvalue()
+
+
+def test_one_that_was_lost_and_replaced_is_listed_on_demand_alone(cli: Cli, market: Market) -> None:
+    for name in ("pricing-0", "pricing-1"):
+        beat(market, name)
+        fleet.agent_gone(market.app.uow(), utc_now(), name, in_seconds(1))
+    successor = beat(market, "pricing-0")
+    listed = {one["name"]: (one["id"], one["state"]) for one in cli.json("agents", "list")}
+    assert listed["pricing-0"] == (str(successor), "up")
+    assert listed["pricing-1"][1] == "lost", "nobody took its place"
+    assert len(cli.json("agents", "list")) == 2
+    assert len(cli.json("agents", "list", "--all")) == 3
+
+
+def test_a_manager_that_was_lost_is_listed_until_another_one_is_there(cli: Cli, market: Market) -> None:
+    lost = AgentBeat(AgentId(new_id()), "manager", "manager-a", "h", 1)
+    fleet.beat(market.app.uow(), in_seconds(-60), lost)
+    assert [(one["name"], one["state"]) for one in cli.json("agents", "list")] == [("manager-a", "lost")]
+    fleet.beat(market.app.uow(), utc_now(), AgentBeat(AgentId(new_id()), "manager", "manager-b", "h", 2))
+    assert [(one["name"], one["state"]) for one in cli.json("agents", "list")] == [("manager-b", "up")]
 
 
 def test_one_whose_loop_hangs_is_sick_and_says_why(cli: Cli, market: Market) -> None:
@@ -183,6 +213,8 @@ def test_the_last_lines_of_an_agent_are_printed(cli: Cli, written: Path) -> None
     assert cli.run("agents", "logs", "pricing-0", "-n", "2").out == "line 498\nline 499\n"
     assert cli.run("agents", "logs", "pricing", "-n", "1").out == "line 499\n", "the only one of the entry"
     assert cli.json("agents", "logs", "pricing-0")["lines"][0] == "line 450"
+    (written.parent / "manager.log").write_text("led\n")
+    assert cli.run("agents", "logs", "manager-0a1b2c").out == "led\n", "under the name that it is listed by"
     assert cli.refused("agents", "logs", "../secret") == ("unknown_log", "name")
     assert "pricing-0" in cli.run("agents", "logs", "nobody").err
     assert cli.refused("agents", "logs", "pricing-0", "-n", "0") == ("invalid_lines", "lines")

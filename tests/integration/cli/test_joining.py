@@ -62,6 +62,18 @@ def test_a_token_that_was_used_and_a_wrong_one_say_so(
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_a_token_that_was_revoked_opens_nothing_and_is_listed_no_more(cli: Cli, url: str) -> None:
+    made, kept = cli.json(*TOKEN), cli.json(*TOKEN)
+    assert cli.json("node", "token", "revoke", made["id"]) == {"token": made["id"], "revoked": True}
+    assert [one["id"] for one in cli.json("node", "token", "list")] == [kept["id"]]
+    assert cli.refused("node", "join", url, "--token", made["secret"], "--no-run") == ("join_token_refused", "token")
+    assert cli.refused("node", "token", "revoke", made["id"]) == ("unknown_join_token", "join_token")
+    assert cli.refused("node", "token", "revoke", made["secret"]) == ("invalid_join_token", "join_token")
+    join(cli, url, "--token", kept["secret"], "--name", "attic")
+    assert cli.refused("node", "token", "revoke", kept["id"]) == ("unknown_join_token", "join_token"), "it was used"
+    assert cli.json("node", "key", "revoke", "attic")["revoked"] == 1
+
+
 def test_a_key_that_was_revoked_says_so(cli: Cli, url: str) -> None:
     join(cli, url, "--token", cli.json(*TOKEN)["secret"], "--name", "attic")
     assert cli.json("node", "key", "revoke", "attic")["revoked"] == 1

@@ -22,7 +22,7 @@ VERBS = {
     *("alerts list", "alerts show", "alerts ack", "alerts test"),
     *("fact list", "fact get", "fact set", "fact delete", "resource list", "resource release"),
     *("joint list", "joint show", "joint cancel", "joint audit"),
-    *("node join", "node token create", "node token list", "node key revoke"),
+    *("node join", "node token create", "node token list", "node token revoke", "node key revoke"),
     *("order place", "order show", "order list", "order cancel"),
     *("org create", "org list", "org show", "org add", "org remove", "org key"),
     *("budget set", "budget list", "budget end", "budget alerts"),
