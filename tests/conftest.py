@@ -8,6 +8,7 @@ import fcntl
 import itertools
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -42,6 +43,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Name the run's folder; the servers in it start when the first test needs them."""
     # Not pytest's replaced streams: threads of a server may log after the test that they belong to.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
+    # What a shell runs in the background ignores Ctrl-C, and so would all processes that tests start and interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):
         return
     in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_FREE_MIN_BYTES

@@ -47,8 +47,8 @@ def logs(
     settings = bootstrap.settings()
     if settings.runtime == "process":
         path = _file_of(settings.folder / "logs", name)
-        last = tail(path, lines)
-        more = growing(path)
+        end = path.stat().st_size
+        last, more = tail(path, lines, end), growing(path, end)
     else:
         # Who follows needs all of it, to tell what is new from what only looks alike.
         seen = _from_engine(settings, name, LINES_MAX if follow else lines)
@@ -61,11 +61,11 @@ def logs(
         _print(next(more))
 
 
-def tail(path: Path, lines: int) -> list[str]:
-    """The last lines of a file that may be large, the oldest first."""
+def tail(path: Path, lines: int, end: int | None = None) -> list[str]:
+    """The last lines of a file that may be large, or of its first `end` bytes, the oldest first."""
     found: deque[bytes] = deque()
     with path.open("rb") as file:
-        left, rest = file.seek(0, os.SEEK_END), b""
+        left, rest = file.seek(0, os.SEEK_END) if end is None else end, b""
         while left > 0 and len(found) <= lines:
             start = max(0, left - CHUNK_BYTES)
             file.seek(start)
@@ -78,9 +78,9 @@ def tail(path: Path, lines: int) -> list[str]:
     return kept[-lines:]
 
 
-def growing(path: Path) -> Iterator[list[str]]:
-    """Whole lines as they are written from now on; a file that is begun anew is read from its front."""
-    position, inode, partial = path.stat().st_size, path.stat().st_ino, b""
+def growing(path: Path, position: int) -> Iterator[list[str]]:
+    """Whole lines as they are written from a position on; a file that is begun anew is read from its front."""
+    inode, partial = path.stat().st_ino, b""
     while True:
         time.sleep(FOLLOW_EVERY_S)
         try:

@@ -277,7 +277,7 @@ def test_what_is_written_later_is_followed_through_a_new_file(tmp_path: Path, mo
     monkeypatch.setattr("backend.cli.logs.FOLLOW_EVERY_S", 0.0)
     path = tmp_path / "x.log"
     path.write_text("old\n")
-    more = growing(path)
+    more = growing(path, path.stat().st_size)
     with path.open("a") as file:
         first = next(more)
         file.write("one\ntw")
@@ -293,6 +293,19 @@ def test_what_is_written_later_is_followed_through_a_new_file(tmp_path: Path, mo
     assert next(more) == []
     path.write_text("shorter\n")
     assert next(more) == ["shorter"]
+
+
+def test_nothing_is_lost_or_repeated_between_the_last_lines_and_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.cli.logs.FOLLOW_EVERY_S", 0.0)
+    path = tmp_path / "x.log"
+    path.write_text("old\n")
+    end = path.stat().st_size
+    more = growing(path, end)
+    with path.open("a") as file:
+        file.write("meanwhile\n")
+    assert (tail(path, 5, end), next(more)) == (["old"], ["meanwhile"])
 
 
 def test_what_is_new_of_a_window_that_moves_is_told_from_what_was_seen() -> None:
