@@ -1,17 +1,15 @@
 """Alerts: incidents that operators should know of, and the webhook that tells them."""
 
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.live import Live
 from rich.table import Table
 
 from backend.cli.connection import market, operator, parse_id_of
+from backend.cli.live import check_watch, keep_showing
 from backend.cli.options import AsJson, examples, group
-from backend.cli.output import console, emit, identity, record, table, words
-from backend.cli.signals import uninterrupted
-from backend.domain.errors import Invalid, Unavailable
+from backend.cli.output import emit, identity, record, table, words
+from backend.domain.errors import Unavailable
 from backend.domain.ids import IncidentId
 from backend.domain.incidents import IncidentKind, IncidentState, Severity
 
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 
 verbs = group("Alerts: what is wrong with agents, queues, nodes, books and promises, and who is told of it.")
 
-WATCH_EVERY_S = 1.0
 Incident = Annotated[
     str, typer.Argument(metavar="INCIDENT", help="The id that `alerts list` shows.", show_default=False)
 ]
@@ -45,10 +42,7 @@ def list_alerts(
     """List incidents that go on, the newest first."""
     from backend.services import incidents
 
-    if watch and as_json:
-        raise Invalid(
-            "--json prints one document, once", code="invalid_watch", field="watch", accepted="without --json"
-        )
+    check_watch(watch, as_json)
     state = None if everything else IncidentState.OPEN.value
     with market() as wired:
 
@@ -58,15 +52,10 @@ def list_alerts(
             )
             return [incident.document() for incident in found]
 
+        if watch:
+            keep_showing(lambda: _table(look()))
         documents = look()
-        if not watch:
-            emit(as_json, documents, _table(documents))
-            return
-        with Live(_table(documents), console=console(), auto_refresh=False) as live:
-            while True:
-                time.sleep(WATCH_EVERY_S)
-                with uninterrupted():  # a Ctrl-C inside a database driver's callback would be lost
-                    live.update(_table(look()), refresh=True)
+        emit(as_json, documents, _table(documents))
 
 
 @verbs.command(epilog=examples("swarmex alerts show 0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"))

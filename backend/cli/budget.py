@@ -1,17 +1,15 @@
 """Budgets: what accounts may set aside, and how much of it they have."""
 
-import time
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
-from rich.live import Live
 
 from backend.cli import budget_views, views
 from backend.cli.connection import account_named, market, operator, parse_id_of
+from backend.cli.live import check_watch, keep_showing
 from backend.cli.options import AccountOption, AsJson, examples, group
-from backend.cli.output import console, emit
-from backend.cli.signals import uninterrupted
+from backend.cli.output import emit
 from backend.domain.budgets import BudgetMode, BudgetPeriod
 from backend.domain.errors import Invalid
 from backend.domain.ids import BudgetId
@@ -20,7 +18,6 @@ from backend.domain.tiers import TierName
 
 verbs = group("Budgets: what accounts may set aside, per request, job, day or month.")
 
-WATCH_EVERY_S = 1.0
 Account = Annotated[str, typer.Option("--account", metavar="ACCOUNT", help="Name or id of an account.")]
 
 
@@ -80,10 +77,7 @@ def list_budgets(
     from backend import bootstrap
     from backend.services import budgets, organisations
 
-    if watch and as_json:
-        raise Invalid(
-            "--json prints one document, once", code="invalid_watch", field="watch", accepted="without --json"
-        )
+    check_watch(watch, as_json)
     with market() as wired:
         owner = account_named(wired, account)
         members = organisations.list_members(wired.uow(), owner.id)
@@ -92,15 +86,10 @@ def list_budgets(
         def look() -> list[dict[str, Any]]:
             return [views.budget(b) for b in budgets.list_budgets(wired.uow(), bootstrap.utc_now(), owner.id)]
 
+        if watch:
+            keep_showing(lambda: budget_views.budgets(look(), names))
         documents = look()
-        if not watch:
-            emit(as_json, documents, budget_views.budgets(documents, names))
-            return
-        with Live(budget_views.budgets(documents, names), console=console(), auto_refresh=False) as live:
-            while True:
-                time.sleep(WATCH_EVERY_S)
-                with uninterrupted():  # a Ctrl-C inside a database driver's callback would be lost
-                    live.update(budget_views.budgets(look(), names), refresh=True)
+        emit(as_json, documents, budget_views.budgets(documents, names))
 
 
 @verbs.command(epilog=examples("swarmex budget end 0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"))

@@ -7,21 +7,19 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from rich.live import Live
 from rich.table import Table
 
 from backend.cli import agent_views
 from backend.cli.connection import market
+from backend.cli.live import keep_showing
 from backend.cli.options import AsJson, examples
-from backend.cli.output import console, emit, figures, table, words
-from backend.cli.signals import uninterrupted
+from backend.cli.output import emit, figures, table, words
 from backend.domain.work import BEAT_S
 
 if TYPE_CHECKING:
     from backend.services.activity import Activity
 
 EXAMPLES = examples("swarmex agents top", "swarmex agents top --json   # one look, a second long")
-EVERY_S = 1.0
 FIRST_S = 1.5 * BEAT_S
 CLOCK_SLACK_S = 5.0  # a process is a bit older than the agent in it; one much younger has only its number
 MB = 1 << 20
@@ -44,11 +42,7 @@ def top(as_json: AsJson = False) -> None:
         if as_json:
             emit(as_json, look(), "")
             return
-        with Live(drawn(look()), console=console(), auto_refresh=False) as live:
-            while True:
-                time.sleep(EVERY_S)
-                with uninterrupted():  # a Ctrl-C inside a database driver's callback would be lost
-                    live.update(drawn(look()), refresh=True)
+        keep_showing(lambda: drawn(look()))
 
 
 @dataclass
