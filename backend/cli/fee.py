@@ -9,7 +9,8 @@ from backend.cli.connection import market, operator
 from backend.cli.moments import FromOption, parse_moment
 from backend.cli.options import AsJson, examples, group
 from backend.cli.output import emit, figures, record, table, words
-from backend.domain.fees import format_percent, parse_percent
+from backend.domain.fees import parse_percent
+from backend.domain.percent import format_percent
 from backend.domain.tiers import TierName
 
 verbs = group("What the market keeps of a charge, by tier.")

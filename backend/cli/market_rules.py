@@ -10,9 +10,9 @@ from backend.cli.market_views import parse_market
 from backend.cli.options import AsJson, examples, group
 from backend.cli.output import emit, figures, record, table, words
 from backend.domain.errors import Invalid, shown
-from backend.domain.fees import PPM_PER_PERCENT, format_percent
 from backend.domain.market_rules import TARGET_PPM_MAX, TARGET_PPM_MIN
 from backend.domain.money import parse_credits
+from backend.domain.percent import PPM_PER_PERCENT, format_percent
 from backend.domain.tier_changes import parse_share
 
 verbs = group("The rules of markets: their auction, floor, cap and the utilisation that their price seeks.")
@@ -109,5 +109,5 @@ def _told(document: views.Document) -> views.Document:
         "mechanism": document["mechanism"],
         "floor": document["floor"],
         "cap": document["cap"],
-        "target": f"{format_percent(document['target_ppm'])}%",
+        "target_ppm": document["target_ppm"],
     }

@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Column, Table
 from rich.text import Text
 
-from backend.domain.money import PPM
+from backend.domain.percent import format_percent
 
 PIPED_COLUMNS = 160  # a pipe has no width, and whoever reads it wants whole ids
 NONE = "–"
@@ -120,7 +120,7 @@ def record(facts: Mapping[str, object]) -> Table:
 
 def _fact(name: str, value: object) -> tuple[str, str]:
     if name.endswith(PPM_ENDING) and isinstance(value, int):
-        return name.removesuffix(PPM_ENDING).replace("_", " "), f"{100 * value / PPM:g}%"
+        return name.removesuffix(PPM_ENDING).replace("_", " "), f"{format_percent(value)}%"
     return name.replace("_", " "), text(value)
 
 

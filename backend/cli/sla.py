@@ -7,9 +7,9 @@ import typer
 from backend.cli.connection import account_named, market, operator, parse_id_of
 from backend.cli.options import AccountOption, AsJson, examples, group
 from backend.cli.output import emit, figures, identity, record, table, words
-from backend.domain.fees import format_percent
 from backend.domain.ids import SlaWindowId
 from backend.domain.money import format_credits
+from backend.domain.percent import format_percent
 from backend.domain.sla import SlaState, SlaWindow
 
 verbs = group("SLAs: what was measured of promised service, and what was credited where it fell short.")

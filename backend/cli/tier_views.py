@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from backend.cli.output import figures, record, table, words
-from backend.domain.fees import format_percent
 from backend.domain.money import format_credits
+from backend.domain.percent import format_percent
 
 if TYPE_CHECKING:
     from backend.domain.tiers import TierVersion
@@ -46,13 +46,7 @@ def tiers(documents: Sequence[Document], title: str | None = None) -> Table:
 
 def one(document: Document) -> Table:
     """A tier with its shares as percentages."""
-    return record({name.removesuffix("_ppm"): _fact(name, fact) for name, fact in document.items()})
-
-
-def _fact(name: str, fact: Any) -> object:
-    if name.endswith("_ppm"):
-        return f"{format_percent(fact)}%"
-    return [_step(step) for step in fact] if name == "ladder" else fact
+    return record({**document, "ladder": [_step(step) for step in document["ladder"]]})
 
 
 def _row(document: Document) -> tuple[object, ...]:

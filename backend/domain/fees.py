@@ -1,18 +1,15 @@
 """The market's fees: a share of each charge, by tier and versioned; an order pays the fee of when it was placed."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
 from backend.domain.errors import Invalid
+from backend.domain.percent import read_percent
 from backend.domain.tiers import TierName
 
 FEE_PPM_MAX = 500_000  # half of a charge
-PPM_PER_PERCENT = 10_000
 
-_PERCENT = re.compile(r"\d{1,3}(\.\d{1,4})?", re.ASCII)
 _PERCENT_ACCEPTED = "a percentage from 0 to 50 with at most 4 decimals, as in 3.5"
 
 
@@ -55,16 +52,10 @@ def check_start(valid_from: datetime, now: datetime) -> datetime:
 
 def parse_percent(text: str) -> int:
     """Parts per million of a decimal percentage; raises Invalid(`invalid_fee`)."""
-    if _PERCENT.fullmatch(text):
-        ppm = int(Decimal(text) * PPM_PER_PERCENT)
-        if ppm <= FEE_PPM_MAX:
-            return ppm
+    ppm = read_percent(text, FEE_PPM_MAX)
+    if ppm is not None:
+        return ppm
     raise Invalid(f"{text[:20]!r} is no fee", code="invalid_fee", field="fee", accepted=_PERCENT_ACCEPTED)
-
-
-def format_percent(fee_ppm: int) -> str:
-    """The percentage of a fee, as people write it: 3.5 for 35,000 ppm."""
-    return f"{Decimal(fee_ppm) / PPM_PER_PERCENT:f}"
 
 
 def in_force(versions: Sequence[FeeVersion], moment: datetime) -> list[FeeVersion]:

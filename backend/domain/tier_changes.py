@@ -1,15 +1,14 @@
 """Changing a tier: what it may be, and the versions that a change makes; orders that are placed keep their terms."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from decimal import Decimal
 from itertools import pairwise
 
 from backend.domain.errors import Invalid, shown, unknown_choice
-from backend.domain.fees import PPM_PER_PERCENT, check_start
+from backend.domain.fees import check_start
 from backend.domain.money import AMOUNT_NANO_MAX, PPM, format_credits
+from backend.domain.percent import read_percent
 from backend.domain.tiers import Ladder, ResourceClass, Tier, TierName, TierVersion, fitted, tier_at, versions_at
 
 TIER_SLOTS_MAX = 100_000
@@ -24,7 +23,6 @@ _RANGES = (
     ("weight", 1, WEIGHT_MAX),
     ("reserved_ppm", 0, PPM),
 )
-_SHARE = re.compile(r"\d{1,3}(\.\d{1,4})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +115,9 @@ def check_reserved(versions: Sequence[TierVersion], since: datetime) -> None:
 
 def parse_share(text: str, field: str) -> int:
     """Parts per million of a decimal percentage from 0 to 100; raises Invalid(`invalid_<field>`)."""
-    if _SHARE.fullmatch(text):
-        ppm = int(Decimal(text) * PPM_PER_PERCENT)
-        if ppm <= PPM:
-            return ppm
+    ppm = read_percent(text, PPM)
+    if ppm is not None:
+        return ppm
     raise Invalid(
         f"{shown(text)} is no percentage",
         code=f"invalid_{field}",

@@ -13,10 +13,10 @@ from backend.domain.fees import (
     check_fee,
     check_start,
     fee_at,
-    format_percent,
     in_force,
     parse_percent,
 )
+from backend.domain.percent import format_percent
 from backend.domain.tiers import TierName
 from tests.unit.domain.refusals import refusal
 
