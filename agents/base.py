@@ -16,8 +16,8 @@ from typing import ClassVar
 
 import structlog
 
-from agents.backoff import delay_s
 from agents.heartbeat import Heartbeat, Registry
+from backend.domain.backoff import delay_s
 from backend.domain.events import Audience, Topic
 from backend.domain.ids import AgentId
 from backend.domain.work import AgentBeat

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import structlog
 
-from agents.backoff import delay_s
+from backend.domain.backoff import delay_s
 
 log = structlog.get_logger(__name__)
 

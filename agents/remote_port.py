@@ -15,8 +15,8 @@ from uuid import UUID
 import httpx
 import structlog
 
-from agents.backoff import delay_s
 from agents.model_cache import MODEL_BYTES_MAX
+from backend.domain.backoff import delay_s
 from backend.domain.errors import SwarmexError, Unauthenticated, Unavailable
 from backend.domain.ids import AgentId, ItemId, ModelId, NodeId, UnitId
 from backend.domain.joining import MESSAGE_BYTES_MAX, MESSAGE_ITEMS_MAX, POLL_S_MAX, PROTOCOL

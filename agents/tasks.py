@@ -9,9 +9,9 @@ from uuid import UUID
 import structlog
 from celery import Celery, Task
 
-from agents.backoff import delay_s
 from agents.inference.runner import NotBegun
 from agents.task_metrics import TaskMetrics
+from backend.domain.backoff import delay_s
 from backend.domain.ids import UnitId
 from backend.messaging.queues import RUN_UNIT, TRACE_HEADER
 from backend.messaging.tracing import TraceContext

@@ -6,9 +6,9 @@ from time import monotonic
 
 import structlog
 
-from agents.backoff import delay_s
 from agents.inference.claims import ClaimKeeper
 from agents.work_port import WorkPort
+from backend.domain.backoff import delay_s
 from backend.domain.ids import ItemId
 from backend.domain.work import ERROR_CHARS_MAX, ClaimedItem, ItemFailure, ItemResult
 

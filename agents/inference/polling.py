@@ -7,8 +7,8 @@ from typing import Protocol
 
 import structlog
 
-from agents.backoff import delay_s
 from agents.inference.runner import UnitReport
+from backend.domain.backoff import delay_s
 from backend.domain.ids import UnitId
 
 log = structlog.get_logger(__name__)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from agents.runtimes.base import Member, Resources, Running
+from agents.runtimes.base import Member, Running
 from backend.domain.fleet import FleetSpec
 
 
@@ -17,9 +17,7 @@ class Plan:
 
 def member_of(spec: FleetSpec, number: int) -> Member:
     """One replica of an entry."""
-    wanted = spec.resources
-    limits = None if wanted is None else Resources(wanted.cpu, wanted.memory_mb)
-    return Member(spec.name, number, spec.kind, spec.arguments, spec.image, limits)
+    return Member(spec.name, number, spec.kind, spec.arguments, spec.image, spec.resources)
 
 
 def members_of(specs: Sequence[FleetSpec]) -> list[Member]:

@@ -3,8 +3,8 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-from agents.backoff import delay_s
 from agents.runtimes.base import MemberKey
+from backend.domain.backoff import delay_s
 
 FIRST_S = 0.2
 MAX_S = 15.0

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.runtimes.base import Running
-from backend.domain.health import Health, Signs
+from backend.domain.health import Signs
 from backend.domain.ids import AgentId
 from backend.storage.agents import Sight
 
@@ -53,14 +53,13 @@ class Watch:
     def signs(self, running: Running, now_s: float) -> Signs:
         """What its health is judged by."""
         age_s = now_s - self._found_s.get(running.handle, now_s)
-        container = Health(running.health.value)
         seen = self._seen.get(running.member.label)
         if seen is None:
-            return Signs(age_s, container=container)
+            return Signs(age_s, container=running.health)
         silent_s = now_s - seen.beat_s
         sight = seen.sight
         tick_s = None if sight.tick_age_ms is None else sight.tick_age_ms / 1_000
-        return Signs(age_s, silent_s, tick_s, now_s - seen.moved_s, sight.held_us, container)
+        return Signs(age_s, silent_s, tick_s, now_s - seen.moved_s, sight.held_us, running.health)
 
     def held(self, actual: Sequence[Running]) -> Mapping[str, int]:
         """What the members have in hand, by their handles."""

@@ -3,30 +3,13 @@
 import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
-from backend.domain.fleet import AgentKind
+from backend.domain.fleet import AgentKind, Resources
+from backend.domain.health import Health
 
 MemberKey = tuple[str, int]
 LOG_LINES_MAX = 10_000  # that one call of `logs` gives
-
-
-class Health(StrEnum):
-    """How a member that runs is, as far as its runtime can tell."""
-
-    STARTING = "starting"
-    HEALTHY = "healthy"
-    UNHEALTHY = "unhealthy"
-    UNKNOWN = "unknown"  # the runtime has no means of its own to ask
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """What a member may use at most; None is no limit."""
-
-    cpu: float | None = None  # cores
-    memory_mb: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

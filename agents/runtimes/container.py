@@ -2,9 +2,10 @@
 
 from docker.types import Healthcheck
 
-from agents.runtimes.base import Health, Member
+from agents.runtimes.base import Member
 from agents.runtimes.environment import to_label
 from agents.runtimes.inside import BEAT_FILE
+from backend.domain.health import Health
 
 FLEET = "swarmex.fleet"
 MEMBER = "swarmex.member"

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.runtimes.base import Member, Resources
-from backend.domain.fleet import AgentKind
+from agents.runtimes.base import Member
+from backend.domain.fleet import AgentKind, Resources
 
 FLEET = "SWARMEX_FLEET"
 FLEET_NAME = "SWARMEX_FLEET_NAME"

@@ -27,7 +27,7 @@ from docker.types import (
 )
 
 from agents.runtimes import container, inside
-from agents.runtimes.base import LOG_LINES_MAX, Health, Member, Running
+from agents.runtimes.base import LOG_LINES_MAX, Member, Running
 from agents.runtimes.container import FLEET, MEMBER
 from agents.runtimes.engine import connect, engine_errors, if_there, no_image
 from agents.runtimes.environment import Deployment, from_label
@@ -37,6 +37,7 @@ from agents.runtimes.network import FleetNetwork
 from agents.runtimes.published import published_address
 from backend.domain.errors import Unavailable
 from backend.domain.fleet import AgentKind
+from backend.domain.health import Health
 
 ENDED = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
 STOP_GRACE_S = 12  # after which Swarm kills by itself; the manager's own patience is shorter

@@ -14,12 +14,12 @@ HELD_FACTOR = 5  # what an agent holds may take so many times its worst case bef
 
 
 class Health(StrEnum):
-    """What a runtime knows of a member by itself."""
+    """How a member that runs is, as far as its runtime can tell."""
 
     STARTING = "starting"
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
-    UNKNOWN = "unknown"
+    UNKNOWN = "unknown"  # the runtime has no means of its own to ask
 
 
 class Verdict(StrEnum):

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import orjson
 
 from backend.domain.access import Principal, Role
+from backend.domain.backoff import delay_s
 from backend.domain.ids import IncidentId
 from backend.domain.incidents import Incident, IncidentEvent, IncidentKind, Severity
 from backend.messaging.webhook import TIMEOUT_S, Message, Outcome
@@ -72,8 +73,7 @@ def send_test(uow: UnitOfWork, now: datetime, principal: Principal, send: Send) 
 
 def pause_s(attempts: int, jitter: float) -> float:
     """Seconds until the next attempt after so many."""
-    full_s: float = min(RETRY_MAX_S, RETRY_FIRST_S * 2.0 ** (attempts - 1))
-    return full_s * (1.0 - jitter / 2)
+    return delay_s(attempts, jitter, RETRY_FIRST_S, RETRY_MAX_S)
 
 
 def _ended(delivery: Delivery, outcome: Outcome, now: datetime, jitter: float) -> Delivery:

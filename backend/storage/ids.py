@@ -11,6 +11,11 @@ def new_id() -> UUID:
     return compat.uuid7()
 
 
+def made_ms(column: str) -> str:
+    """SQL for when the id in a column was made, or an id as text: milliseconds since 1970."""
+    return f"('x' || translate(left({column}::text, 13), '-', ''))::bit(48)::bigint"
+
+
 def first_id_at(moment: datetime) -> UUID:
     """No id made before `moment` is above this one: a bound for "older than" that the primary key serves."""
     return UUID(int=(int(moment.timestamp() * 1000) << 80) | (7 << 76) | (2 << 62))

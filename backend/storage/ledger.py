@@ -246,11 +246,3 @@ class LedgerRepository:
             text(f"SELECT {TRANSFER} FROM transfers t WHERE t.order_id = :order ORDER BY t.id"), {"order": order_id}
         )
         return [read_transfer(row) for row in rows]
-
-    def transfers_of_holds(self, holds: Collection[HoldId]) -> list[Transfer]:
-        """What was captured from holds, oldest first."""
-        rows = self._connection.execute(
-            text(f"SELECT {TRANSFER} FROM transfers t WHERE t.hold_id = ANY(:holds) ORDER BY t.id"),
-            {"holds": list(holds)},
-        )
-        return [read_transfer(row) for row in rows]

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from backend.storage.ids import first_id_at
+from backend.storage.ids import first_id_at, made_ms
 from backend.storage.nodes import alive_since
 
 
@@ -43,7 +43,7 @@ class LoadRepository:
         The wait is that of items which wait now, until now, and of those in hand, until their claim.
         """
         rows: Any = self._connection.execute(
-            text("""
+            text(f"""
                 WITH asked AS MATERIALIZED (
                     SELECT unnest(CAST(:queues AS text[])) AS queue
                 ), live AS (
@@ -52,7 +52,7 @@ class LoadRepository:
                            count(DISTINCT i.agent_id) FILTER (WHERE i.state = 'running') AS busy,
                            percentile_disc(0.95) WITHIN GROUP (ORDER BY greatest(0, extract(epoch FROM
                                CASE i.state WHEN 'running' THEN i.claimed_at ELSE :now END) * 1000
-                               - ('x' || translate(left(u.id::text, 13), '-', ''))::bit(48)::bigint)) AS wait_ms
+                               - {made_ms("u.id")})) AS wait_ms
                     FROM work_items i JOIN units u ON u.id = i.unit_id JOIN asked USING (queue)
                     WHERE i.state IN ('queued', 'running') GROUP BY u.queue
                 ), held_back AS (

@@ -10,14 +10,13 @@ from sqlalchemy import Connection, text
 from backend.domain.fleet import AgentKind, AgentState
 from backend.domain.incident_rules import FUNDS_HOLDS_PERCENT, LOOP_S
 from backend.domain.observations import AgentSeen, FundsSeen, NodeSeen, QueueSeen
-from backend.storage.ids import first_id_at
+from backend.storage.ids import first_id_at, made_ms
 from backend.storage.nodes import NOT_LEFT, alive_since
 
 SEEN_MAX = 1_000  # of each
 LOST_LATELY = timedelta(seconds=30)
 ALERTS_SINCE = timedelta(days=32)  # longer than any budget's period
 _AGE_S = "extract(epoch FROM CAST(:now AS timestamptz) - {})::float8"
-_MADE_S = "('x' || translate(left({}::text, 13), '-', ''))::bit(48)::bigint / 1000.0"  # of a UUIDv7
 
 _AGENTS = text(f"""
     SELECT DISTINCT ON (name) name, kind, state, {_AGE_S.format("beat_at")}, {_AGE_S.format("started_at")},
@@ -26,7 +25,7 @@ _AGENTS = text(f"""
 """)
 _QUEUES = text(f"""
     SELECT u.queue, count(*),
-           (extract(epoch FROM CAST(:now AS timestamptz)) - {_MADE_S.format("min(u.id::text)")})::float8
+           (extract(epoch FROM CAST(:now AS timestamptz)) - {made_ms("min(u.id::text)")} / 1000.0)::float8
     FROM work_items i JOIN units u ON u.id = i.unit_id WHERE i.state = 'queued' GROUP BY u.queue LIMIT :limit
 """)
 # Candidates are those that went over a threshold, which is told once in each period; then what is so now counts.

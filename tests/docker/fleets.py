@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
-from agents.runtimes.base import Member, Resources, Running, Runtime
+from agents.runtimes.base import Member, Running, Runtime
 from agents.runtimes.choice import RuntimeChoice, RuntimeName, choose
 from agents.runtimes.environment import Deployment
-from backend.domain.fleet import AgentKind
+from backend.domain.fleet import AgentKind, Resources
 
 STUB_PROGRAM = Path(__file__).parent / "stub_agents.py"
 WAIT_S = 40.0

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from agents.runtimes import process
-from agents.runtimes.base import Health, Resources
+from backend.domain.fleet import Resources
+from backend.domain.health import Health
 from tests.docker.fleets import STUB_PROGRAM, Fleet, fleet_of, member, until
 
 ENGINE = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("docker")]

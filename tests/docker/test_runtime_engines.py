@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from agents.runtimes import container, swarm_cluster
-from agents.runtimes.base import Health, Resources, Running
+from agents.runtimes.base import Running
 from agents.runtimes.choice import RuntimeChoice, choose
 from agents.runtimes.swarm_cluster import SwarmRuntime
 from backend.domain.errors import Unavailable
+from backend.domain.fleet import Resources
+from backend.domain.health import Health
 from tests.docker.containers import docker
 from tests.docker.fleets import Fleet, fleet_of, member, until
 

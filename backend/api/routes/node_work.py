@@ -113,7 +113,7 @@ def release(body: Extend, node: RemoteNode, market: Market) -> Counted:
 @router.get("/work/models")
 def models(_: RemoteNode, market: Market) -> list[WorkModel]:
     """Every registered model."""
-    return [WorkModel.of(model) for model in node_work.list_models(market.uow())]
+    return [WorkModel.of(model.ref, model.size_bytes) for model in node_work.list_models(market.uow())]
 
 
 @router.get("/work/models/{model_id}/file", response_class=StreamingResponse)

@@ -11,8 +11,15 @@ from pydantic_core import PydanticCustomError
 from backend.api.wire.base import Answer, Credits, Id, Text, Wire
 from backend.domain.ids import AgentId, ItemId
 from backend.domain.joining import MESSAGE_BYTES_MAX, MESSAGE_ITEMS_MAX, POLL_S_MAX, PROTOCOL
-from backend.domain.work import ERROR_CHARS_MAX, PAYLOAD_BYTES_MAX, AgentBeat, ClaimedItem, ItemFailure, ItemResult
-from backend.storage.models import Model
+from backend.domain.work import (
+    ERROR_CHARS_MAX,
+    PAYLOAD_BYTES_MAX,
+    AgentBeat,
+    ClaimedItem,
+    ItemFailure,
+    ItemResult,
+    ModelRef,
+)
 
 PID_MAX = 2**31 - 1
 FENCE_MAX = 2**63 - 1
@@ -119,15 +126,14 @@ class WorkModel(Answer):
     signature: dict[str, Any]
 
     @classmethod
-    def of(cls, model: Model) -> Self:
-        """The wire form of a model."""
-        ref = model.ref
+    def of(cls, ref: ModelRef, size_bytes: int | None = None) -> Self:
+        """The wire form of a model, with the size of its file where it is known."""
         return cls(
             id=ref.model_id,
             name=ref.name,
             version=ref.version,
             checksum=ref.checksum,
-            size_bytes=model.size_bytes,
+            size_bytes=size_bytes,
             signature=ref.signature.to_wire(),
         )
 
@@ -167,16 +173,7 @@ class Claimed(Answer):
                 )
                 for item in claimed
             ],
-            models=[
-                WorkModel(
-                    id=ref.model_id,
-                    name=ref.name,
-                    version=ref.version,
-                    checksum=ref.checksum,
-                    signature=ref.signature.to_wire(),
-                )
-                for ref in models.values()
-            ],
+            models=[WorkModel.of(ref) for ref in models.values()],
         )
 
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 from statistics import median
 
 from agents.manager.agent import deployment_of
-from agents.runtimes.base import Health, Member, Runtime
+from agents.runtimes.base import Member, Runtime
 from agents.runtimes.choice import RuntimeChoice, choose, default_image
 from agents.runtimes.engine import connect
 from backend.domain.errors import SwarmexError
 from backend.domain.fleet import AgentKind
+from backend.domain.health import Health
 from tests.performance.bench import POOL, Bench
 from tests.performance.rows import Row, Target
 

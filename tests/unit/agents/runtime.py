@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
-from agents.runtimes.base import Health, Member, Running
+from agents.runtimes.base import Member, Running
 from backend.domain.fleet import AgentState
+from backend.domain.health import Health
 from backend.domain.ids import AgentId
 from backend.storage.agents import Sight
 

@@ -8,14 +8,15 @@ import pytest
 
 from agents.oip_server import Address
 from agents.runtimes import container
-from agents.runtimes.base import Health, Member, Resources
+from agents.runtimes.base import Member
 from agents.runtimes.choice import default_image
 from agents.runtimes.container import command_of, health_in, healthcheck, labels_of
 from agents.runtimes.environment import from_label
 from agents.runtimes.inside import ANY_ADDRESS, BEAT_FILE
 from agents.runtimes.published import published_address
 from backend.domain.errors import Invalid
-from backend.domain.fleet import AgentKind
+from backend.domain.fleet import AgentKind, Resources
+from backend.domain.health import Health
 
 NODE = Member("pool.a", 1, AgentKind.INFERENCE, ("--pool", "a"), "swarmex:2", Resources(1.5, 512))
 

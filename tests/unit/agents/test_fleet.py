@@ -7,10 +7,9 @@ import pytest
 from agents.manager.departures import STOP_GRACE_S, TOLD_GRACE_S
 from agents.manager.fleet import Fleet
 from agents.manager.restarts import FIRST_S, LOOP_DEATHS, MAX_S
-from agents.runtimes.base import Health
 from agents.runtimes.guard import Guarded, Superseded
 from backend.domain.fleet import DRAIN_MAX_S, AgentKind, AgentState, FleetSpec
-from backend.domain.health import PROGRESS_MAX_S, SILENT_MAX_S, START_MAX_S, TICK_MAX_S
+from backend.domain.health import PROGRESS_MAX_S, SILENT_MAX_S, START_MAX_S, TICK_MAX_S, Health
 from backend.storage.agents import Sight
 from tests.unit.agents.runtime import MemoryRuntime, Notes, sight
 

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from agents.manager.watch import Watch
-from agents.runtimes.base import Health, Member, Running
+from agents.runtimes.base import Member, Running
 from backend.domain.fleet import AgentKind, AgentState
+from backend.domain.health import Health
 from backend.domain.ids import AgentId
 from backend.storage.agents import Sight
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.backoff import FIRST_S, MAX_S, delay_s
+from backend.domain.backoff import FIRST_S, MAX_S, delay_s
 
 FAILURES = st.integers(1, 10**6)
 JITTER = st.floats(0.0, 1.0, exclude_max=True)
