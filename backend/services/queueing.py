@@ -10,7 +10,7 @@ from backend.domain.machines import NO_NEEDS, needs_of
 from backend.domain.money import PPM
 from backend.domain.orders import SESSION
 from backend.domain.pricing import Market
-from backend.domain.tiers import TIERS
+from backend.domain.tiers import TIERS, Tier, TierName
 from backend.storage.leases import Held
 from backend.storage.markets import Capacity
 from backend.storage.order_rows import Order
@@ -26,10 +26,14 @@ def queue(
     """
     if sum(order.slots for order in orders) <= sum(ask.slots for ask in asks):
         return [order.bid() for order in orders], {}
-    held, capacity = uow.leases.held(market), uow.markets.capacity(market, now)
-    shares = shares_before([_demand(order) for order in orders], capacity, _by_account(held))
+    held, capacity, tiers = uow.leases.held(market), uow.markets.capacity(market, now), uow.tiers.current(now)
+    shares = shares_before(
+        [_demand(order, tiers[order.tier].weight) for order in orders],
+        capacity,
+        [_holding(h, tiers[h.tier].weight) for h in held],
+    )
     bids = [order.bid(share) for order, share in zip(orders, shares, strict=True)]
-    return bids, _reserved(uow, now, orders, held, capacity)
+    return bids, _reserved(orders, held, capacity, tiers)
 
 
 def dialled_only(uow: UnitOfWork, orders: Sequence[Order], bids: Sequence[Bid], asks: Sequence[Ask]) -> list[Bid]:
@@ -47,10 +51,9 @@ def dialled_only(uow: UnitOfWork, orders: Sequence[Order], bids: Sequence[Bid], 
 
 
 def _reserved(
-    uow: UnitOfWork, now: datetime, orders: Sequence[Order], held: Sequence[Held], capacity: Capacity
+    orders: Sequence[Order], held: Sequence[Held], capacity: Capacity, tiers: Mapping[TierName, Tier]
 ) -> dict[int, int]:
     """What tiers with waiting orders are short of, of the shares of all slots that are reserved for them."""
-    tiers = uow.tiers.current(now)
     short = {
         name: tiers[name].reserved_ppm * capacity.slots // PPM - sum(h.slots for h in held if h.tier == name)
         for name in {order.tier for order in orders}
@@ -58,16 +61,11 @@ def _reserved(
     return {TIERS[name].rank: slots for name, slots in short.items() if slots > 0}
 
 
-def _by_account(held: Sequence[Held]) -> Mapping[object, list[int]]:
-    used: dict[object, list[int]] = {}
-    for h in held:
-        own = used.setdefault(h.account_id, [0, 0, 0, 0])
-        for place, amount in enumerate((h.slots, h.cores, h.memory_mb, h.accelerators)):
-            own[place] += amount
-    return used
+def _holding(held: Held, weight: int) -> Demand:
+    return Demand(held.account_id, (held.slots, held.cores, held.memory_mb, held.accelerators), weight)
 
 
-def _demand(order: Order) -> Demand:
+def _demand(order: Order, weight: int) -> Demand:
     needs = needs_of(order.needs) if order.needs else NO_NEEDS
     each = (1, needs.cores, needs.memory_mb, needs.accelerators)
-    return Demand(order.account_id, tuple(order.slots * amount for amount in each))
+    return Demand(order.account_id, tuple(order.slots * amount for amount in each), weight)

@@ -52,6 +52,23 @@ def test_inside_a_reserved_share_the_account_that_has_least_goes_first(market: M
     assert running(market, greedy) == 2
 
 
+def test_slots_of_a_heavier_tier_count_for_less_of_an_accounts_share(market: Market) -> None:
+    other, rich = (market.account(name, 1_000 * NANO_PER_CREDIT) for name in ("other", "rich"))
+    market.node("a", slots=20, kind="cloud")
+    market.executor()
+    now = utc_now()
+    place_for(market, market.buyer, 4, now, tier="large")  # four slots of weight four: as much as two of weight two
+    place_for(market, other, 3, now)
+    assert market.clear() == 7
+    place_for(market, rich, 30, now, tier="large", limit_nano_per_slot_s=HIGH)
+    place_for(market, other, 1, now, limit_nano_per_slot_s=LOW)
+    [own] = place_for(market, market.buyer, 1, now, limit_nano_per_slot_s=LOW)
+    market.clear()
+    with market.app.uow() as uow:
+        got = {held.account_id: held.slots for held in uow.leases.held(own.market) if held.tier == "medium"}
+    assert got == {other.account_id: 3, market.buyer.account_id: 1}  # of four slots that are a fifth of twenty
+
+
 def test_nobody_starves_an_order_that_can_pay_is_served_within_its_turn_after_it_has_aged(market: Market) -> None:
     """The bound: once aged, an order waits for at most as many epochs as aged ones of its tier are before it.
 
