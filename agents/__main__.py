@@ -97,7 +97,9 @@ def _importing() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.freeze()
+        from backend.bootstrap import calm_collector
+
+        calm_collector()
         gc.enable()
 
 

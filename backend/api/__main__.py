@@ -26,6 +26,7 @@ def main() -> int:
         return 1
     market = bootstrap.connect(settings)
     server = Server(create_app(market), bound, market.folder)
+    bootstrap.calm_collector()
 
     def end(*_: object) -> None:
         server.should_exit = True

@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from backend.bootstrap import configure_logging
+from backend.bootstrap import calm_collector, configure_logging
 from tests.performance import registry, report
 from tests.performance.bench import Bench
 from tests.performance.rows import Row
@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     only = parser.parse_args(argv).only
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # servers are stopped on the way out
     configure_logging("WARNING")
+    calm_collector()  # as the agents and the API do, which it stands for
     console = Console() if sys.stdout.isatty() else Console(width=REPORT_CHARS)
     rows: list[Row] = []
     crashed = []
