@@ -17,8 +17,7 @@ from backend.services import accounts, backup, deposits, models
 from backend.storage import programs
 from tests.conftest import NODE_PASSWORD, NODE_ROLE
 from tests.market import Market
-
-ROUNDS_TIMEOUT_S = 30
+from tests.waiting import PATIENCE_S
 
 
 class Restored(Market):
@@ -98,13 +97,13 @@ def trading(market: Market) -> Iterator[list[int]]:
         yield rounds
     finally:
         stop.set()
-        thread.join(timeout=30)
+        thread.join(timeout=PATIENCE_S)
         assert not thread.is_alive()
 
 
 def await_rounds(rounds: list[int], count: int) -> None:
     """Wait until so many rounds were traded."""
-    deadline = time.monotonic() + ROUNDS_TIMEOUT_S
+    deadline = time.monotonic() + PATIENCE_S
     while len(rounds) < count:
         assert time.monotonic() < deadline, "trading stopped"
         time.sleep(0.01)

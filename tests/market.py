@@ -1,7 +1,8 @@
 """A small market for tests: real services on a real database, with an executor in the test's own hands."""
 
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +16,19 @@ from backend.domain.ids import AccountId, AgentId
 from backend.domain.money import NANO_PER_CREDIT
 from backend.domain.nodes import NodeSpec
 from backend.domain.orders import WorkloadRequest
-from backend.domain.work import AgentBeat, ClaimedItem, Dispatch, ItemResult
-from backend.services import accounts, allocation, deposits, models, nodes, orders, organisations, relay, settlement
+from backend.domain.work import AGENT_LOST_S, AgentBeat, ClaimedItem, Dispatch, ItemResult
+from backend.services import (
+    accounts,
+    allocation,
+    deposits,
+    holds,
+    models,
+    nodes,
+    orders,
+    organisations,
+    relay,
+    settlement,
+)
 from backend.storage.models import Model
 from backend.storage.node_database import NodeDatabase
 from backend.storage.nodes import Node
@@ -54,6 +66,9 @@ class Executor:
 
 class Market:
     """One buyer with money, one provider, one model; nodes as asked for."""
+
+    _beats: tuple[Callable[[], object], ...] = ()
+    _beaten_s = 0.0
 
     def __init__(self, database_url: str, node_database_url: str, redis_url: str, namespace: str, folder: Path) -> None:
         settings = Settings(data_folder=folder, database_url=database_url, redis_url=redis_url, bus_namespace=namespace)
@@ -106,8 +121,14 @@ class Market:
     def executor(self, pool: str = "pool") -> Executor:
         """An executor of a pool's nodes, alive for the next seconds."""
         executor = Executor(self.node_database, f"pool.{pool}")
-        executor.beat()
+        self.keep_alive(executor.beat)
         return executor
+
+    def keep_alive(self, beat: Callable[[], object]) -> None:
+        """Beat now, and again before markets are cleared if that is slow to come: signs of life lapse in seconds."""
+        beat()
+        self._beats = (*self._beats, beat)
+        self._beaten_s = time.monotonic()
 
     def request(self, **changes: object) -> WorkloadRequest:
         """An inference of one row in tier medium, or as changed."""
@@ -127,8 +148,15 @@ class Market:
         return [result for result in placed.results if isinstance(result, Order)]
 
     def clear(self, now: datetime | None = None) -> int:
-        """One epoch of every market."""
-        return allocation.clear_markets(self.app.uow, now or utc_now())
+        """One epoch of every market, and the holds that follow its prices; returns how many orders got anywhere."""
+        if now is None and time.monotonic() - self._beaten_s > AGENT_LOST_S / 2:
+            for beat in self._beats:
+                beat()
+            self._beaten_s = time.monotonic()
+        at = now or utc_now()
+        epoch = allocation.clear_markets(self.app.uow, at)
+        holds.lower(self.app.uow(), at, epoch.leased)
+        return epoch.advanced
 
     def dispatched(self) -> list[Dispatch]:
         """What the relay would hand to the broker."""

@@ -1,7 +1,7 @@
 """Tensors as the Open Inference Protocol v2 writes them in JSON: a model's signature and the check against it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,18 +130,20 @@ def _parse_tensor(tensor: Mapping[str, Any], spec: TensorSpec, field: str) -> Ar
 
 
 def _parse_shape(shape: object, spec: TensorSpec, field: str) -> tuple[int, ...]:
-    wanted = ", ".join("any" if axis == -1 else str(axis) for axis in spec.shape)
-    error = InvalidTensor(f"shape {shown(shape)} does not fit", field=f"{field}.shape", accepted=f"[{wanted}]")
-    if not isinstance(shape, list) or len(shape) != len(spec.shape):
-        raise error
-    for axis, fixed in zip(shape, spec.shape, strict=True):
-        if type(axis) is not int or axis < 1 or fixed not in (-1, axis):
-            raise error
+    if not isinstance(shape, list) or not _fits(shape, spec.shape):
+        wanted = ", ".join("any" if axis == -1 else str(axis) for axis in spec.shape)
+        raise InvalidTensor(f"shape {shown(shape)} does not fit", field=f"{field}.shape", accepted=f"[{wanted}]")
     if math.prod(shape) > ELEMENTS_MAX:
         raise InvalidTensor(
             f"shape {shown(shape)} is too large", field=f"{field}.shape", accepted=f"at most {ELEMENTS_MAX} elements"
         )
     return tuple(shape)
+
+
+def _fits(shape: list[Any], wanted: Sequence[int]) -> bool:
+    return len(shape) == len(wanted) and all(
+        type(axis) is int and axis >= 1 and fixed in (-1, axis) for axis, fixed in zip(shape, wanted, strict=True)
+    )
 
 
 def _flatten(data: object, shape: tuple[int, ...], field: str) -> list[Any]:

@@ -22,7 +22,6 @@ from backend.domain.work import (
 )
 from backend.messaging.queues import TIER_PRIORITY
 from backend.services.epochs import log_clearing
-from backend.services.holds import lower
 from backend.services.preemption import give_notice
 from backend.services.queueing import dialled_only, queue
 from backend.storage.ids import new_id
@@ -39,23 +38,26 @@ DISPATCH_ORDERS_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What a clearing did: the orders that won a lease, and how many moved on to a market that may suit them."""
+    """What clearing did: the orders that won a lease, and how many moved on to a market that may suit them."""
 
     leased: frozenset[OrderId] = frozenset()
     moved_on: int = 0
 
+    @property
+    def advanced(self) -> int:
+        """How many orders got anywhere."""
+        return len(self.leased) + self.moved_on
 
-def clear_markets(new_uow: Callable[[], UnitOfWork], now: datetime) -> int:
-    """Clear every market that has open orders, one transaction each; returns how many orders got anywhere."""
+
+def clear_markets(new_uow: Callable[[], UnitOfWork], now: datetime) -> Epoch:
+    """Clear every market that has open orders, one transaction each; returns what came of all of them.
+
+    The holds of the leased orders are for the caller to lower (`services.holds`), at leisure.
+    """
     with new_uow() as uow:
         markets = uow.orders.open_markets()
-    advanced = 0
-    for market in markets:
-        epoch = clear_market(new_uow(), now, market)
-        if epoch.leased:
-            lower(new_uow(), now, epoch.leased)
-        advanced += len(epoch.leased) + epoch.moved_on
-    return advanced
+    epochs = [clear_market(new_uow(), now, market) for market in markets]
+    return Epoch(frozenset().union(*(e.leased for e in epochs)), sum(e.moved_on for e in epochs))
 
 
 def clear_market(uow: UnitOfWork, now: datetime, market: Market) -> Epoch:
@@ -107,7 +109,7 @@ def _grant(
         for fill in fills
     ]
     uow.leases.grant(epoch_id, grants, now)
-    uow.nodes.take(_slots_by_node(grants))
+    queues = uow.nodes.take(_slots_by_node(grants))
     uow.nodes.remember_models({(g.node_id, orders[g.order_id].model_id) for g in grants}, now)
     uow.orders.start({grant.order_id for grant in grants}, now)
     uow.sessions.add_windows(
@@ -125,7 +127,15 @@ def _grant(
             if orders[g.order_id].workload == SESSION
         ]
     )
-    dispatch(uow, now, {grant.order_id for grant in grants})
+    leases = [  # on the first of an order nothing can be queued, so they need not be read again
+        OpenLease(g.lease_id, g.order_id, queues[g.node_id], orders[g.order_id].tier, g.slots, 0, 0)
+        for g in grants
+        if orders[g.order_id].started_at is None
+    ]
+    again = {grant.order_id for grant in grants if orders[grant.order_id].started_at}
+    if again:  # what is left of earlier leases has room too
+        leases += uow.leases.open_leases(again)
+    _fill(uow, now, leases)
     uow.emit(Event(Topic.LEASES_GRANTED))
 
 
@@ -180,10 +190,12 @@ def dispatch_more(uow: UnitOfWork, now: datetime) -> int:
 
 def dispatch(uow: UnitOfWork, now: datetime, orders: Collection[OrderId]) -> int:
     """Put waiting items of these orders, which the caller has locked, into units as far as their leases have room."""
-    if not orders:
-        return 0
+    return _fill(uow, now, uow.leases.open_leases(orders)) if orders else 0
+
+
+def _fill(uow: UnitOfWork, now: datetime, leases: Iterable[OpenLease]) -> int:
     rooms: dict[OrderId, list[Room]] = {}
-    for lease in uow.leases.open_leases(orders):
+    for lease in leases:
         rooms.setdefault(lease.order_id, []).append(room_of(lease))
     waiting = uow.work.waiting(rooms)
     units = pack([part for order, items in waiting.items() for part in share(items, rooms[order])])

@@ -1,7 +1,7 @@
 """Corrections of what is in the books: reversals, and charges replaced by smaller ones. Nothing is ever changed."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from backend.domain.access import Principal, Role
@@ -16,6 +16,7 @@ from backend.services.idempotency import once
 from backend.storage.contention import patient
 from backend.storage.ids import new_id
 from backend.storage.order_rows import Order
+from backend.storage.orders import Settled
 from backend.storage.unit_of_work import UnitOfWork
 
 _BILLED = (TransferKind.CHARGE, TransferKind.FEE)
@@ -144,7 +145,9 @@ def uncharge(uow: UnitOfWork, order: Order, transfers: Iterable[Transfer]) -> No
     """Record what an order, which is locked, was charged after these reversals and new charges of its transfers."""
     change = sum(t.amount_nano if t.kind in _BILLED else -t.amount_nano for t in transfers if t.original_id)
     if change:
-        uow.orders.write_settled([replace(order, charged_nano=order.charged_nano + change)])
+        uow.orders.write_settled(
+            [Settled(order.id, order.state, order.reason, order.charged_nano + change, order.closed_at)]
+        )
 
 
 def _once(

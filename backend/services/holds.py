@@ -8,11 +8,12 @@ from backend.domain.ids import HoldId, OrderId
 from backend.domain.leases import window_nano
 from backend.domain.ledger import Expire, HoldState, Release, apply
 from backend.domain.money import US_PER_S
-from backend.domain.orders import SESSION, CloseReason, OrderState
+from backend.domain.orders import SESSION, CloseReason
 from backend.services.escrow import raise_held
 from backend.services.placement import need_of
 from backend.services.settlement import close
 from backend.storage.order_rows import Order
+from backend.storage.orders import Running
 from backend.storage.unit_of_work import UnitOfWork
 from backend.storage.work import Exposure
 
@@ -23,11 +24,12 @@ def lower(uow: UnitOfWork, now: datetime, order_ids: Collection[OrderId]) -> int
     """Give back what these orders cannot cost any more at the prices of their leases; returns of how many holds.
 
     In a transaction of its own after the clearing, since wallets are locked before nodes; losing it costs nobody
-    anything: an order gives back what it did not use when it ends.
+    anything: an order gives back what it did not use when it ends. So orders that ended meanwhile are passed over.
     """
+    if not order_ids:
+        return 0
     with uow:
-        orders = [order for order in uow.orders.lock(order_ids) if order.state is OrderState.RUNNING]
-        needed = _needed(uow, orders)
+        needed = _needed(uow, uow.orders.lock_running(order_ids))
         holds = uow.ledger.lock_holds(needed)
         excess = [
             Release(hold.id, amount_nano=hold.left_nano - needed[hold.id])
@@ -41,7 +43,7 @@ def lower(uow: UnitOfWork, now: datetime, order_ids: Collection[OrderId]) -> int
     return len(excess)
 
 
-def _needed(uow: UnitOfWork, orders: Sequence[Order]) -> dict[HoldId, int]:
+def _needed(uow: UnitOfWork, orders: Sequence[Running]) -> dict[HoldId, int]:
     """What each hold of these orders may still have to pay."""
     work = [order for order in orders if order.workload != SESSION]
     sessions = [order.id for order in orders if order.workload == SESSION]

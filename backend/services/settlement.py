@@ -4,7 +4,6 @@ settle(t1); settle(t2) is settle(t2): every step looks at what is recorded, neve
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from backend.domain.events import Event, Topic
@@ -14,10 +13,11 @@ from backend.domain.orders import CloseReason, final_state
 from backend.services.escrow import Charge, capture
 from backend.services.trust import served
 from backend.storage.order_rows import Order
+from backend.storage.orders import Settled
 from backend.storage.unit_of_work import UnitOfWork
 from backend.storage.work import CommittedItem
 
-SETTLE_ORDERS_MAX = 500
+SETTLE_ORDERS_MAX = 1_000
 SETTLE_ITEMS_MAX = 5_000
 
 
@@ -95,11 +95,11 @@ def finish(
         charged[c.order_id] = charged.get(c.order_id, 0) + c.amount_nano
     settled = []
     for order in orders:
-        after = replace(order, charged_nano=order.charged_nano + charged.get(order.id, 0))
+        state, reason, closed_at = order.state, order.reason, order.closed_at
         if order.id in closing:
             reason = closing[order.id]
-            after = replace(after, state=final_state(reason), reason=reason, closed_at=now)
-        settled.append(after)
+            state, closed_at = final_state(reason), now
+        settled.append(Settled(order.id, state, reason, order.charged_nano + charged.get(order.id, 0), closed_at))
     uow.orders.write_settled(settled)
     if closing:
         freed = uow.leases.end(closing, now)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from backend.storage.rows import insert_rows, values_of
+from backend.storage.rows import insert_records
 from backend.storage.tables import AuditRunRow
 
 RUNS_KEPT = 1_000  # of each mode
@@ -44,7 +44,7 @@ class AuditRunRepository:
 
     def add(self, run: AuditRun) -> None:
         """Record a run, and forget those of its mode that are too old to matter."""
-        insert_rows(self._connection, AuditRunRow, [values_of(run)])
+        insert_records(self._connection, AuditRunRow, [run])
         self._connection.execute(_FORGET, {"mode": run.mode, "kept": RUNS_KEPT})
 
     def newest(self) -> list[AuditRun]:

@@ -42,14 +42,19 @@ _COUNTS_FOR = f"""
     AND (b.member_id IS NULL OR b.member_id = h.spender_id) AND (b.tier IS NULL OR b.tier = h.tier)
 """
 
-# Before the holds themselves are changed: what they set aside now against what they are about to.
+# Before the holds themselves are changed: what they set aside now against what they are about to. Those of a batch are
+# alike for any budget, so they are added up before budgets are looked for.
 _GIVE_BACK = text(f"""
     UPDATE budget_uses u SET used_nano = u.used_nano + changed.by_nano
     FROM (
-        SELECT b.id, a.owner_id, {_SINCE.format(moment="h.created_at")} AS since,
-               sum(v.set_aside - (h.amount_nano - h.released_nano))::bigint AS by_nano
-        FROM unnest(CAST(:holds AS uuid[]), CAST(:set_aside AS bigint[])) AS v (id, set_aside)
-        JOIN holds h ON h.id = v.id AND v.set_aside <> h.amount_nano - h.released_nano
+        SELECT b.id, a.owner_id, {_SINCE.format(moment="h.created_at")} AS since, sum(h.by_nano)::bigint AS by_nano
+        FROM (
+            SELECT h.account_id, h.spender_id, h.tier, h.created_at,
+                   sum(v.set_aside - (h.amount_nano - h.released_nano)) AS by_nano
+            FROM unnest(CAST(:holds AS uuid[]), CAST(:set_aside AS bigint[])) AS v (id, set_aside)
+            JOIN holds h ON h.id = v.id AND v.set_aside <> h.amount_nano - h.released_nano
+            GROUP BY 1, 2, 3, 4
+        ) h
         JOIN ledger_accounts a ON a.id = h.account_id AND a.kind = 'wallet'
         JOIN budgets b ON {_COUNTS_FOR}
         GROUP BY 1, 2, 3

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 
 from backend.domain.disputes import Dispute, DisputeState
 from backend.domain.ids import AccountId, DisputeId, OrderId
-from backend.storage.rows import insert_rows, update_rows, values_of
+from backend.storage.rows import insert_records, update_rows, values_of
 from backend.storage.tables import DisputeRow
 
 _COLUMNS = ", ".join(Dispute.__dataclass_fields__)
@@ -20,7 +20,7 @@ class DisputeRepository:
 
     def add(self, dispute: Dispute) -> None:
         """Record a new dispute."""
-        insert_rows(self._connection, DisputeRow, [values_of(dispute)])
+        insert_records(self._connection, DisputeRow, [dispute])
 
     def find(self, dispute_id: DisputeId) -> Dispute | None:
         """The dispute of that id."""

@@ -11,7 +11,7 @@ from backend.domain.billing import NANO_PER_CENT, Document, DocumentKind, Docume
 from backend.domain.ids import AccountId, DocumentId
 from backend.storage import billable
 from backend.storage.billable import Asked
-from backend.storage.rows import insert_rows, update_rows, values_of
+from backend.storage.rows import insert_records, insert_rows, update_rows, values_of
 from backend.storage.tables import DocumentLineRow, DocumentRow
 
 _COLUMNS = ", ".join(Document.__dataclass_fields__)
@@ -122,7 +122,7 @@ class DocumentRepository:
 
     def add(self, documents: Sequence[Document], lines: Mapping[DocumentId, Sequence[Line]]) -> None:
         """Record documents with their lines, in two statements."""
-        insert_rows(self._connection, DocumentRow, [values_of(document) for document in documents])
+        insert_records(self._connection, DocumentRow, documents)
         insert_rows(
             self._connection,
             DocumentLineRow,

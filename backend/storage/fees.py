@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 
 from backend.domain.fees import FeeVersion
 from backend.domain.tiers import TierName
-from backend.storage.rows import insert_rows, values_of
+from backend.storage.rows import insert_records
 from backend.storage.tables import FeeRow
 
 
@@ -49,4 +49,4 @@ class FeeRepository:
 
     def add(self, version: FeeVersion) -> None:
         """Record a new version."""
-        insert_rows(self._connection, FeeRow, [values_of(version)])
+        insert_records(self._connection, FeeRow, [version])

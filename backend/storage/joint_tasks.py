@@ -21,7 +21,7 @@ from backend.domain.joint_tasks import (
     TaskWish,
     after_failure,
 )
-from backend.storage.rows import insert_rows, values_of
+from backend.storage.rows import insert_records
 from backend.storage.tables import JointTaskRow
 
 _TASK = "id, kind, policy, quorum, parts, opener, state, reason, created_at, deadline_at, decided_at"
@@ -75,7 +75,7 @@ class JointTaskRepository:
             now + wish.life,
             None,
         )
-        insert_rows(self._connection, JointTaskRow, [values_of(task)])
+        insert_records(self._connection, JointTaskRow, [task])
         self._connection.execute(
             text("""
                 INSERT INTO joint_parts (task_id, seq, payload, state)

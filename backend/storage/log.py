@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from backend.domain.ids import AccountId, KeyId, LogId
-from backend.storage.rows import insert_rows, values_of
+from backend.storage.rows import insert_records
 from backend.storage.tables import LogRow
 
 
@@ -40,7 +40,7 @@ class LogRepository:
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Record what was done, in the transaction that does it."""
-        insert_rows(self._connection, LogRow, [values_of(entry) for entry in entries])
+        insert_records(self._connection, LogRow, entries)
 
     def newest(
         self, actor: AccountId | None, subject: str | None, action: str | None, limit: int, before: LogId | None

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from backend.domain.ids import AccountId, TransferId, UsageId
 from backend.domain.metering import Meter, MeterPrice, Span, Usage, UsageState
-from backend.storage.rows import insert_rows, update_rows, values_of
+from backend.storage.rows import insert_records, update_rows
 from backend.storage.tables import MeterPriceRow, MeterRow, UsageRow
 
 _METER = "name, unit, provider_id, created_at"
@@ -72,7 +72,7 @@ class MeteringRepository:
 
     def add_meter(self, meter: Meter) -> bool:
         """Record a new meter; False, and nothing, if its name is taken."""
-        return insert_rows(self._connection, MeterRow, [values_of(meter)], "ON CONFLICT DO NOTHING") == 1
+        return insert_records(self._connection, MeterRow, [meter], "ON CONFLICT DO NOTHING") == 1
 
     def all_meters(self) -> list[Meter]:
         """Every meter, by name."""
@@ -103,7 +103,7 @@ class MeteringRepository:
 
     def add_price(self, price: MeterPrice) -> None:
         """Record a new version of a meter's price."""
-        insert_rows(self._connection, MeterPriceRow, [values_of(price)])
+        insert_records(self._connection, MeterPriceRow, [price])
 
     def payers(self, ids: Collection[UUID], names: Collection[str]) -> dict[UUID | str, AccountId]:
         """The accounts of these ids and names, by what each was called."""
@@ -125,7 +125,7 @@ class MeteringRepository:
 
     def add(self, usages: Sequence[Usage]) -> None:
         """Record new usage; fails if a source and event id were recorded before."""
-        insert_rows(self._connection, UsageRow, [values_of(usage) for usage in usages])
+        insert_records(self._connection, UsageRow, usages)
 
     def find(self, usage_id: UsageId) -> Usage | None:
         """The usage of that id."""

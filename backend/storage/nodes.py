@@ -132,9 +132,9 @@ class NodeRepository:
             "ON CONFLICT (node_id, model_id) DO UPDATE SET used_at = excluded.used_at",
         )
 
-    def take(self, slots: Mapping[NodeId, int]) -> None:
-        """Mark slots of nodes busy, whose rows the caller has locked."""
-        self._add_busy(slots)
+    def take(self, slots: Mapping[NodeId, int]) -> dict[NodeId, str]:
+        """Mark slots of nodes busy, whose rows the caller has locked; returns the nodes' queues."""
+        return self._add_busy(slots)
 
     def give_back(self, slots: Mapping[NodeId, int]) -> None:
         """Free slots of nodes; locks their rows in id order first."""
@@ -143,14 +143,16 @@ class NodeRepository:
         )
         self._add_busy({node: -count for node, count in slots.items()})
 
-    def _add_busy(self, slots: Mapping[NodeId, int]) -> None:
-        self._connection.execute(
+    def _add_busy(self, slots: Mapping[NodeId, int]) -> dict[NodeId, str]:
+        rows = self._connection.execute(
             text(
                 "UPDATE nodes n SET busy_slots = n.busy_slots + v.slots"
                 " FROM unnest(CAST(:ids AS uuid[]), CAST(:slots AS int[])) AS v (id, slots) WHERE n.id = v.id"
+                " RETURNING n.id, n.queue"
             ),
             {"ids": list(slots), "slots": list(slots.values())},
         )
+        return {NodeId(row.id): row.queue for row in rows}
 
     def _one(self, where: str, binds: Mapping[str, object], now: datetime) -> Node | None:
         row = self._connection.execute(

@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from backend.domain.ids import AccountId, NodeId, OrderId
+from backend.domain.ids import AccountId, HoldId, NodeId, OrderId
 from backend.domain.orders import CloseReason, OrderState
 from backend.domain.pricing import Market
 from backend.storage.nodes import NOT_LEFT, alive_since
 from backend.storage.order_rows import COLUMNS, Order, order_of
-from backend.storage.rows import insert_rows, update_rows, values_of
+from backend.storage.rows import insert_records, update_rows
 from backend.storage.tables import OrderRow
 
 
@@ -25,6 +25,26 @@ class Move:
     reason: CloseReason
     hint: dict[str, Any] | None
     state: OrderState
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An order that has leases, and its first hold."""
+
+    id: OrderId
+    workload: str
+    hold_id: HoldId
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What settlement decided about an order: what it was charged altogether, in nano-credits, and whether it ended."""
+
+    order_id: OrderId
+    state: OrderState
+    reason: CloseReason | None
+    charged_nano: int
+    closed_at: datetime | None
 
 
 # Orders that settlement has something to do with: items ran, or the end was decided. Sessions settle by window.
@@ -45,7 +65,7 @@ class OrderRepository:
 
     def add(self, orders: Sequence[Order]) -> None:
         """Record new orders."""
-        insert_rows(self._connection, OrderRow, [values_of(order) for order in orders])
+        insert_records(self._connection, OrderRow, orders)
 
     def find(self, order_id: OrderId, *, for_update: bool = False) -> Order | None:
         """The order of that id."""
@@ -150,6 +170,17 @@ class OrderRepository:
             {"ids": list(ids)},
         )
 
+    def lock_running(self, ids: Collection[OrderId]) -> list[Running]:
+        """Those of the orders that run and that nobody else has locked; of a row only what their holds depend on."""
+        rows: Any = self._connection.execute(
+            text(
+                "SELECT id, workload, hold_id FROM orders WHERE id = ANY(:ids) AND state = 'running'"
+                " ORDER BY id FOR UPDATE SKIP LOCKED"
+            ),
+            {"ids": list(ids)},
+        )
+        return [Running(*row) for row in rows]
+
     def start(self, ids: Collection[OrderId], now: datetime) -> None:
         """Orders that got a lease."""
         self._connection.execute(
@@ -220,20 +251,20 @@ class OrderRepository:
             {"id": order_id, "by": by_nano},
         )
 
-    def write_settled(self, orders: Sequence[Order]) -> None:
+    def write_settled(self, settled: Sequence[Settled]) -> None:
         """Charges and ends that settlement decided."""
         update_rows(
             self._connection,
             OrderRow,
             [
                 {
-                    "id": o.id,
-                    "state": str(o.state),
-                    "reason": o.reason and str(o.reason),
-                    "charged_nano": o.charged_nano,
-                    "closed_at": o.closed_at,
+                    "id": s.order_id,
+                    "state": str(s.state),
+                    "reason": s.reason and str(s.reason),
+                    "charged_nano": s.charged_nano,
+                    "closed_at": s.closed_at,
                 }
-                for o in orders
+                for s in settled
             ],
         )
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 
 from backend.domain.ids import AccountId, HoldId, PayoutId
 from backend.domain.payouts import Payout, PayoutState
-from backend.storage.rows import insert_rows, update_rows, values_of
+from backend.storage.rows import insert_records, update_rows, values_of
 from backend.storage.tables import PayoutRow
 
 _COLUMNS = ", ".join(Payout.__dataclass_fields__)
@@ -21,7 +21,7 @@ class PayoutRepository:
 
     def add(self, payout: Payout) -> None:
         """Record a new payout."""
-        insert_rows(self._connection, PayoutRow, [values_of(payout)])
+        insert_records(self._connection, PayoutRow, [payout])
 
     def find(self, payout_id: PayoutId) -> Payout | None:
         """The payout of that id."""

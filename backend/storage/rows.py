@@ -6,6 +6,7 @@ plans it once and a batch of a thousand costs one round trip.
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -17,6 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from backend.storage.tables import Base
 
 Row = Mapping[str, Any]
+Columns = dict[str, list[Any]]
 
 
 def driver_of(connection: Connection) -> psycopg.Connection[tuple[Any, ...]]:
@@ -27,20 +29,37 @@ def driver_of(connection: Connection) -> psycopg.Connection[tuple[Any, ...]]:
 
 def insert_rows(connection: Connection, table: type[Base], rows: Sequence[Row], conflict: str = "") -> int:
     """Insert rows that all have the same columns; returns how many went in. `conflict` is an ON CONFLICT clause."""
-    if not rows:
+    return _insert_columns(connection, table, _columns(rows), conflict) if rows else 0
+
+
+def insert_records(
+    connection: Connection, table: type[Base], records: Sequence[object], conflict: str = "", **same: object
+) -> int:
+    """Insert dataclass records whose fields are columns, with the `same` value for all in others; else as above."""
+    if not records:
         return 0
-    columns = tuple(rows[0])
-    statement = _insert(table.__table__, columns, conflict)
-    return connection.execute(statement, _binds(table, columns, rows)).rowcount
+    fields: dict[str, object] = records[0].__dataclass_fields__  # type: ignore[attr-defined]  # a dataclass
+    columns = {name: list(map(attrgetter(name), records)) for name in fields}
+    columns |= {name: [value] * len(records) for name, value in same.items()}
+    return _insert_columns(connection, table, columns, conflict)
 
 
 def update_rows(connection: Connection, table: type[Base], rows: Sequence[Row], key: str = "id") -> int:
     """Set the other columns of the rows with these keys; returns how many were found."""
     if not rows:
         return 0
-    columns = tuple(rows[0])
-    statement = _update(table.__table__, columns, key)
-    return connection.execute(statement, _binds(table, columns, rows)).rowcount
+    columns = _columns(rows)
+    statement = _update(table.__table__, tuple(columns), key)
+    return connection.execute(statement, _binds(table, columns)).rowcount
+
+
+def _insert_columns(connection: Connection, table: type[Base], columns: Columns, conflict: str) -> int:
+    statement = _insert(table.__table__, tuple(columns), conflict)
+    return connection.execute(statement, _binds(table, columns)).rowcount
+
+
+def _columns(rows: Sequence[Row]) -> Columns:
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 @cache
@@ -63,12 +82,13 @@ def _unnest(table: Table, columns: tuple[str, ...]) -> str:
     return f"unnest({', '.join(casts)})"
 
 
-def _binds(table: type[Base], columns: tuple[str, ...], rows: Sequence[Row]) -> dict[str, list[Any]]:
-    binds = {name: [row[name] for row in rows] for name in columns}
-    for name, values in binds.items():
-        if isinstance(table.__table__.c[name].type, JSONB):
-            binds[name] = [None if value is None else orjson.dumps(value).decode() for value in values]
-    return binds
+def _binds(table: type[Base], columns: Columns) -> Columns:
+    return {
+        name: [None if value is None else orjson.dumps(value).decode() for value in values]
+        if isinstance(table.__table__.c[name].type, JSONB)
+        else values
+        for name, values in columns.items()
+    }
 
 
 def values_of(record: object) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from backend.domain.leases import PAUSE_GRACE_S
 from backend.domain.sla import Histogram, Measured
 from backend.domain.tiers import TierName
 from backend.storage.nodes import ALIVE, alive_since
-from backend.storage.rows import insert_rows, update_rows, values_of
+from backend.storage.rows import insert_records, update_rows
 from backend.storage.tables import LeaseRow, WindowRow
 
 PAUSE_GRACE = timedelta(seconds=PAUSE_GRACE_S)
@@ -112,7 +112,7 @@ class SessionRepository:
 
     def add_windows(self, windows: Sequence[Window]) -> None:
         """Record new windows; one per lease and number."""
-        insert_rows(self._connection, WindowRow, [values_of(window) for window in windows])
+        insert_records(self._connection, WindowRow, windows)
 
     def of_order(self, order_id: OrderId, now: datetime) -> Session | None:
         """The lease of a session order, once it has one."""

@@ -11,7 +11,7 @@ from backend.domain.ids import AccountId, NodeId, OrderId, SlaWindowId, WindowId
 from backend.domain.sla import Histogram, Measured, SlaState, SlaWindow
 from backend.domain.tiers import TierName
 from backend.storage.ids import new_id
-from backend.storage.rows import insert_rows, update_rows, values_of
+from backend.storage.rows import insert_records, insert_rows, update_rows, values_of
 from backend.storage.tables import OrderRow, SlaSessionShareRow, SlaShareRow, SlaWindowRow
 
 
@@ -216,11 +216,11 @@ class SlaRepository:
 
     def add_shares(self, shares: Sequence[Share]) -> None:
         """Record which orders a window holds earnings of."""
-        insert_rows(self._connection, SlaShareRow, [values_of(share) for share in shares])
+        insert_records(self._connection, SlaShareRow, shares)
 
     def add_session_shares(self, shares: Sequence[SessionShare]) -> None:
         """Record which prepaid windows of sessions a window holds earnings of; one is in one window, once."""
-        insert_rows(self._connection, SlaSessionShareRow, [values_of(share) for share in shares])
+        insert_records(self._connection, SlaSessionShareRow, shares)
 
     def find(self, window_id: SlaWindowId) -> SlaWindow | None:
         """The window of that id."""

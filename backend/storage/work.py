@@ -12,7 +12,7 @@ from backend.domain.leases import ItemState
 from backend.domain.work import ATTEMPTS_MAX, Dispatch, PackedUnit, WaitingItem
 from backend.storage.ids import new_id
 from backend.storage.lapses import LAPSE
-from backend.storage.rows import insert_rows, update_rows, values_of
+from backend.storage.rows import insert_records, insert_rows, update_rows
 from backend.storage.tables import ItemRow, UnitRow
 
 
@@ -97,7 +97,7 @@ class WorkRepository:
 
     def add(self, items: Sequence[NewItem]) -> None:
         """Record new items, waiting for a lease."""
-        insert_rows(self._connection, ItemRow, [values_of(item) | {"state": "waiting"} for item in items])
+        insert_records(self._connection, ItemRow, items, state="waiting")
 
     def orders_waiting(self, limit: int) -> list[OrderId]:
         """Running orders with items that have no unit yet."""

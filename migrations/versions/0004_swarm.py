@@ -331,6 +331,9 @@ def upgrade() -> None:
         "fleet", sa.Column("policy", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True)
     )
     op.add_column("leases", sa.Column("measured", postgresql.JSONB(astext_type=sa.Text()), nullable=True))
+    op.drop_constraint(op.f("fk_leases_node_id"), "leases", type_="foreignkey")
+    op.drop_constraint(op.f("fk_leases_order_id"), "leases", type_="foreignkey")
+    op.drop_constraint(op.f("fk_trades_node_id"), "trades", type_="foreignkey")
     op.add_column("units", sa.Column("items", sa.Integer(), server_default=sa.text("0"), nullable=False))
     for script in UP:
         op.get_bind().exec_driver_sql((SQL / script).read_text())
@@ -341,6 +344,9 @@ def downgrade() -> None:
     for script in DOWN:
         op.get_bind().exec_driver_sql((SQL / script).read_text())
     op.drop_column("units", "items")
+    op.create_foreign_key(op.f("fk_trades_node_id"), "trades", "nodes", ["node_id"], ["id"])
+    op.create_foreign_key(op.f("fk_leases_order_id"), "leases", "orders", ["order_id"], ["id"])
+    op.create_foreign_key(op.f("fk_leases_node_id"), "leases", "nodes", ["node_id"], ["id"])
     op.drop_column("leases", "measured")
     op.drop_column("fleet", "policy")
     op.drop_column("fleet", "memory_mb")

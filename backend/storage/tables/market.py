@@ -251,7 +251,7 @@ class EpochRow(Base):
 
 
 class TradeRow(Base):
-    """A match of an order with an offer at the epoch's price."""
+    """A match of an order with an offer at the epoch's price; `node_id` repeats the offer's."""
 
     __tablename__ = "trades"
     __table_args__ = (CheckConstraint("slots > 0", name="slots_positive"), Index(None, "order_id"))
@@ -260,7 +260,7 @@ class TradeRow(Base):
     epoch_id: Mapped[UUID] = mapped_column(ForeignKey("epochs.id"))
     order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"))
     offer_id: Mapped[UUID] = mapped_column(ForeignKey("offers.id"))
-    node_id: Mapped[UUID] = mapped_column(ForeignKey("nodes.id"))
+    node_id: Mapped[UUID]
     slots: Mapped[int]
     price_nano_per_slot_s: Mapped[Nano]
     earns_nano_per_slot_s: Mapped[Nano]  # the seller's price: below the buyer's where the auction keeps a surplus

@@ -34,7 +34,11 @@ class ModelRow(Base):
 
 
 class LeaseRow(Base):
-    """The right to slots of a node that a trade gave to an order."""
+    """The right to slots of a node that a trade gave to an order.
+
+    `order_id` and `node_id` repeat the trade's, whose foreign keys hold for them: a second check of each would cost a
+    lease as much as writing it does.
+    """
 
     __tablename__ = "leases"
     __table_args__ = (
@@ -47,8 +51,8 @@ class LeaseRow(Base):
 
     id: Mapped[Key]
     trade_id: Mapped[UUID] = mapped_column(ForeignKey("trades.id"))
-    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"))
-    node_id: Mapped[UUID] = mapped_column(ForeignKey("nodes.id"))
+    order_id: Mapped[UUID]
+    node_id: Mapped[UUID]
     slots: Mapped[int]
     price_nano_per_slot_s: Mapped[Nano]
     earns_nano_per_slot_s: Mapped[Nano]  # the provider's, of which the market's fee is taken

@@ -22,8 +22,9 @@ from backend.domain.access import Principal, Role
 from backend.domain.ids import AccountId, AgentId
 from backend.domain.nodes import NodeSpec
 from backend.domain.work import AgentBeat
-from backend.services import allocation, fleet, nodes, pricing
+from backend.services import allocation, fleet, holds, nodes, pricing
 from backend.storage.node_database import NodeDatabase
+from tests.waiting import PATIENCE_S
 
 ASK_NANO = 1_000_000
 SLOTS = 4
@@ -63,7 +64,7 @@ class Supply:
 
     def __enter__(self) -> Self:
         self.server.start()
-        assert self.server.wait_up(10)
+        assert self.server.wait_up(PATIENCE_S)
         self.beat()
         pricing.reprice(self.market.uow(), utc_now())
         for thread in self._threads:
@@ -75,7 +76,7 @@ class Supply:
     ) -> None:
         self._stopped.set()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(PATIENCE_S)
         self.server.stop()
 
     def pause(self) -> None:
@@ -106,4 +107,5 @@ class Supply:
     def _clear(self) -> None:
         while not self._stopped.wait(CLEAR_S):
             if self.clearing.is_set():
-                allocation.clear_markets(self.market.uow, utc_now())
+                epoch = allocation.clear_markets(self.market.uow, utc_now())
+                holds.lower(self.market.uow(), utc_now(), epoch.leased)

@@ -4,15 +4,15 @@ import pytest
 
 from backend.bootstrap import utc_now
 from backend.domain.orders import WorkloadRequest
-from backend.services import allocation, orders, settlement
+from backend.services import allocation, holds, orders, settlement
 from tests.market import Market, Statements
 
 SIZES = (10, 100, 1_000)
-LIMITS = {"place": 12, "clear": 26, "claim": 1, "commit": 1, "settle": 15}
+LIMITS = {"place": 12, "clear": 18, "lower": 7, "claim": 1, "commit": 1, "settle": 15}
 
 
 @pytest.mark.slow
-def test_place_clear_claim_commit_and_settle_take_as_many_statements_for_ten_orders_as_for_a_thousand(
+def test_each_step_of_an_order_takes_as_many_statements_for_ten_orders_as_for_a_thousand(
     market: Market,
 ) -> None:
     market.node("a", slots=1_000)
@@ -26,8 +26,12 @@ def test_place_clear_claim_commit_and_settle_take_as_many_statements_for_ten_ord
         seen[size]["place"] = statements.count
         executor.beat()
         with Statements(market.app.engine) as statements:
-            assert allocation.clear_markets(market.app.uow, utc_now()) == size
+            epoch = allocation.clear_markets(market.app.uow, utc_now())
+        assert epoch.advanced == size
         seen[size]["clear"] = statements.count
+        with Statements(market.app.engine) as statements:
+            assert holds.lower(market.app.uow(), utc_now(), epoch.leased) == size
+        seen[size]["lower"] = statements.count
         # A unit holds at most 500 items, so a thousand orders make two messages: counted by unit.
         for dispatch in market.dispatched():
             with Statements(market.node_engine) as statements:

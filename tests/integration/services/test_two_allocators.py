@@ -38,7 +38,7 @@ def test_two_allocators_never_sell_a_slot_twice_among_ten_thousand_orders(market
         sold = 0
         for _ in range(ORDERS // BATCH * 2):
             executor.beat()
-            sold += allocation.clear_markets(market.app.uow, utc_now())
+            sold += allocation.clear_markets(market.app.uow, utc_now()).advanced
         return sold
 
     with ThreadPoolExecutor(2) as pool:
