@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from anyio.to_thread import current_default_thread_limiter
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from backend.api import docs, errors
@@ -15,6 +15,7 @@ from backend.api.bus_metrics import BusMetrics
 from backend.api.exposition import Exposition
 from backend.api.limits import THREADS_MAX
 from backend.api.node_side import NodeSide
+from backend.api.parameters import only_known
 from backend.api.rescue import Rescue
 from backend.api.routes import ROUTERS
 from backend.bootstrap import Swarmex
@@ -42,6 +43,7 @@ def create_app(app: Swarmex) -> FastAPI:
         lifespan=lifespan,
         routes=protocol_routes(),  # first: the hot path is matched before anything else
         responses=errors.RESPONSES,
+        dependencies=[Depends(only_known)],
     )
     api.state.swarmex = app
     api.state.exposition = Exposition(
