@@ -3,6 +3,7 @@
 import hashlib
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -46,7 +47,8 @@ class ModelCache:
         path = self._folder / f"{model.checksum}.onnx"
         try:
             if _sha256(path) == model.checksum:
-                os.utime(path)
+                with suppress(PermissionError):  # a file that another user fetched is as good, and only looks older
+                    os.utime(path)
                 return path
             log.warning("model.cached_file_damaged", model_id=str(model.model_id), checksum=model.checksum)
             path.unlink(missing_ok=True)

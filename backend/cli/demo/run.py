@@ -104,8 +104,7 @@ def _work(
         workload.place(clients, tasks, name, placed)
         step.done(f"{sum(map(len, placed.orders.values()))} of all four tiers")
     with steps.step("running them") as step:
-        workload.await_end(clients, placed, step.at)
-        step.done("all ended and paid")
+        step.done(workload.await_end(clients, placed, step.at))
     with steps.step("asking in real time") as step:
         workload.infer(clients, real_time, digits, placed)
         _end_sessions(market, placed)

@@ -96,21 +96,27 @@ def infer(clients: Clients, images: Mapping[TierName, list[int]], digits: Digits
                 placed.answers.setdefault(tier, []).append((answer, image))
 
 
-def await_end(clients: Clients, placed: Placed, progress: Progress) -> None:
-    """Wait until every order of this run has ended, sessions included; raises Failed after TIMEOUT_S."""
+def await_end(clients: Clients, placed: Placed, progress: Progress) -> str:
+    """Wait until every order of this run has ended, sessions included; says how. Raises Failed after TIMEOUT_S."""
     deadline = time.monotonic() + TIMEOUT_S
     total = sum(len(orders) for orders in placed.orders.values()) + len(placed.leases())
-    while pending := [
-        order
-        for buyer, mine in placed.orders.items()
-        for order in clients[buyer].orders()
-        if (order["id"] in mine or order["workload"] == "session") and order["state"] not in ENDED
-    ]:
+    while pending := [order for order in _ours(clients, placed) if order["state"] not in ENDED]:
         progress(total - len(pending), total)
         if time.monotonic() > deadline:
             last = f"{pending[0]['id']} is {pending[0]['state']} ({pending[0]['reason'] or 'no reason yet'})"
             raise Failed(f"{len(pending)} of {total} orders have not ended in {TIMEOUT_S:.0f} s: {last}")
         time.sleep(POLL_S)
+    unpaid = [order for order in _ours(clients, placed) if order["state"] != "settled"]
+    return f"{len(unpaid)} of {total} failed: {unpaid[0]['reason']}" if unpaid else "all ended and paid"
+
+
+def _ours(clients: Clients, placed: Placed) -> list[dict[str, Any]]:
+    return [
+        order
+        for buyer, mine in placed.orders.items()
+        for order in clients[buyer].orders()
+        if order["id"] in mine or order["workload"] == "session"
+    ]
 
 
 def count_right(results: list[dict[str, Any]], images: list[int], digits: Digits) -> int:
