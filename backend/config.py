@@ -6,6 +6,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from backend.domain.health import PROGRESS_MAX_S
+
 
 class Settings(BaseSettings):
     """What a deployment may choose; without URLs, servers from Python wheels are started in the data folder."""
@@ -29,6 +31,7 @@ class Settings(BaseSettings):
     bind_host: str = "127.0.0.1"
     advertise_host: str | None = None
     beat_file: Path | None = None
+    stuck_after_s: float = Field(default=PROGRESS_MAX_S, ge=1, le=3_600)
     metrics_port: int | None = Field(default=None, ge=1, le=65_535)
     alert_webhook: str | None = Field(default=None, repr=False)
     alert_webhook_secret: str | None = Field(default=None, repr=False)

@@ -30,7 +30,7 @@ from backend.bootstrap import Swarmex, utc_now
 from backend.domain.events import Event, Topic
 from backend.domain.fleet import FleetSpec, fleet_label
 from backend.domain.ids import AgentId
-from backend.services import fleet, incidents, scaling
+from backend.services import incidents, managers, scaling
 from backend.storage.agents import Sight
 
 SCALE_EVERY_S = 2.0
@@ -90,13 +90,14 @@ class ManagerAgent(DirectAgent):
 
     def drain_agent(self, agent_id: AgentId) -> None:
         """An agent is not wanted any more: it may finish what it holds."""
-        fleet.drain(self.uow(), [agent_id])
+        managers.drain(self.uow(), [agent_id])
 
     def _manage(self, now: datetime) -> None:
         if self._tenure is None:
             self._tenure = Tenure(self.uow, self.identity.agent_id)
         if self._fleet is None:
-            self._fleet = Fleet(Guarded(self._runtime, self._tenure.generation, self._tenure.is_current), self)
+            guarded = Guarded(self._runtime, self._tenure.generation, self._tenure.is_current)
+            self._fleet = Fleet(guarded, self, self.app.settings.stuck_after_s)
         sights: Sequence[Sight] | None = None
         try:
             self._return_work()
@@ -110,7 +111,7 @@ class ManagerAgent(DirectAgent):
 
     def _look(self, now: datetime, generation: int) -> Sequence[Sight]:
         """The agents as they are; the wish is remembered. Raises Superseded."""
-        view = fleet.look(self.uow(), now, generation)
+        view = managers.look(self.uow(), now, generation)
         if not view.current:
             raise Superseded(generation)
         self._desired = view.desired
@@ -118,7 +119,7 @@ class ManagerAgent(DirectAgent):
 
     def _return_work(self) -> None:
         for label, before in list(self._gone.items()):
-            items = fleet.agent_gone(self.uow(), utc_now(), label, before)
+            items = managers.agent_gone(self.uow(), utc_now(), label, before)
             del self._gone[label]
             if items:
                 log.info("member.work_returned", member=label, items=items)

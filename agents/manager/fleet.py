@@ -14,7 +14,7 @@ from agents.runtimes.base import Member, MemberKey, Running, Runtime
 from agents.runtimes.guard import Superseded
 from backend.domain.errors import SwarmexError
 from backend.domain.fleet import AgentKind, AgentState, FleetSpec
-from backend.domain.health import Verdict, judge
+from backend.domain.health import PROGRESS_MAX_S, Verdict, judge
 from backend.domain.ids import AgentId
 from backend.storage.agents import Sight
 
@@ -51,8 +51,9 @@ class Coordinator(Protocol):
 class Fleet:
     """Members by their keys, what they were asked, and how often they died. One thread uses it."""
 
-    def __init__(self, runtime: Runtime, coordinator: Coordinator) -> None:
+    def __init__(self, runtime: Runtime, coordinator: Coordinator, stuck_after_s: float = PROGRESS_MAX_S) -> None:
         self._runtime = runtime
+        self._stuck_after_s = stuck_after_s
         self._coordinator = coordinator
         self._restarts = Restarts()
         self._departures = Departures(runtime, coordinator.drain_agent)
@@ -71,7 +72,9 @@ class Fleet:
         if sights is not None:
             self._watch.look(sights, actual, now_s)
         draining = {running.handle for running in actual if self._drains(running)}
-        plan = diff(desired, actual, self._departures.handles | draining, self._watch.held(actual))
+        leaving = self._departures.handles | draining
+        starting = {running.handle for running in actual if self._watch.sight(running) is None}
+        plan = diff(desired, actual, leaving, self._watch.held(actual), starting)
         if sights is not None:
             for running in plan.stop:
                 self._departures.step(running, self._watch.sight(running), now_s)
@@ -125,7 +128,7 @@ class Fleet:
     def _heal(self, staying: Sequence[Running], now_s: float) -> None:
         """Kill the sick: what they hold goes back when their end is noticed, and others are started for them."""
         for running in staying:
-            diagnosis = judge(self._watch.signs(running, now_s))
+            diagnosis = judge(self._watch.signs(running, now_s), self._stuck_after_s)
             if diagnosis.verdict is not Verdict.SICK:
                 continue
             if running.handle not in self._killed:

@@ -30,12 +30,17 @@ def diff(
     actual: Sequence[Running],
     leaving: Collection[str] = (),
     busy: Mapping[str, int] | None = None,
+    starting: Collection[str] = (),
 ) -> Plan:
     """Start the members that are missing; stop those that are not wanted, wanted otherwise, there twice, or too many.
 
-    `leaving` are handles of those that are on their way out already, `busy` says what handles have in hand. Of too
-    many go the least busy, and of these the highest numbers; of twins the oldest stays. One that is leaving is never
-    counted on. Its number is given again when it is gone, so that two with one name never run at once.
+    `leaving` are handles of those that are on their way out already, `starting` of those that have not shown themselves
+    yet, `busy` says what handles have in hand. Of too many go those first that are wanted otherwise, then the least
+    busy, and of these the highest numbers; of twins the oldest stays. One that is leaving is never counted on. Its
+    number is given again when it is gone, so that two with one name never run at once.
+
+    An entry that was changed is rolled over: of the members that are wanted otherwise one is stopped at a time, while
+    nobody else of the entry is missing, leaving or starting. So one that cannot live as changed costs one replica.
     """
     stop: dict[str, Running] = {}
     start: list[Member] = []
@@ -47,8 +52,9 @@ def diff(
         else:
             stop[running.handle] = running
     for name, spec in specs.items():
-        kept = _keep(spec, by_name[name], leaving, busy or {})
-        stop |= {running.handle: running for running in by_name[name] if running not in kept}
+        kept = _keep(spec, by_name[name], leaving, busy or {}, starting)
+        going = [running for running in by_name[name] if running not in kept]
+        stop |= {running.handle: running for running in going or _rolled(spec, kept, starting)}
         numbers = {running.member.number for running in kept}
         wanted = (number for number in range(spec.replicas + len(numbers)) if number not in numbers)
         lowest = [number for _, number in zip(range(spec.replicas - len(kept)), wanted, strict=False)]
@@ -58,13 +64,33 @@ def diff(
 
 
 def _keep(
-    spec: FleetSpec, there: Sequence[Running], leaving: Collection[str], busy: Mapping[str, int]
+    spec: FleetSpec,
+    there: Sequence[Running],
+    leaving: Collection[str],
+    busy: Mapping[str, int],
+    starting: Collection[str],
 ) -> list[Running]:
-    """The replicas that stay, of those that are there, the oldest first."""
-    fit: dict[int, Running] = {}
-    for running in there:
-        number = running.member.number
-        if running.handle not in leaving and running.member == member_of(spec, number):
-            fit.setdefault(number, running)
-    ranked = sorted(fit.values(), key=lambda running: (-busy.get(running.handle, 0), running.member.number))
-    return ranked[: spec.replicas]
+    """The replicas that stay of those that are `there`, the oldest first; who would be missed least comes last."""
+    by_number: dict[int, Running] = {}
+    for running in sorted(there, key=lambda running: _is_stale(spec, running)):  # a stable sort
+        if running.handle not in leaving:
+            by_number.setdefault(running.member.number, running)
+
+    def rank(running: Running) -> tuple[bool, int, bool, int]:
+        held, number = busy.get(running.handle, 0), running.member.number
+        return _is_stale(spec, running), -held, running.handle in starting, number
+
+    return sorted(by_number.values(), key=rank)[: spec.replicas]
+
+
+def _rolled(spec: FleetSpec, kept: Sequence[Running], starting: Collection[str]) -> Sequence[Running]:
+    """The one that makes room for its successor, of an entry that nobody is leaving."""
+    settled = len(kept) == spec.replicas
+    waits = any(running.handle in starting and not _is_stale(spec, running) for running in kept)
+    stale = [running for running in kept if _is_stale(spec, running)]
+    return stale[-1:] if settled and not waits else []
+
+
+def _is_stale(spec: FleetSpec, running: Running) -> bool:
+    """Whether it was started as the entry was before a change."""
+    return running.member != member_of(spec, running.member.number)

@@ -7,7 +7,7 @@ import structlog
 
 from backend.bootstrap import utc_now
 from backend.domain.ids import AgentId
-from backend.services import fleet
+from backend.services import managers
 from backend.storage.unit_of_work import UnitOfWork
 
 UNSURE_S = 2.0  # for so long the database is not asked again when it did not answer
@@ -23,7 +23,7 @@ class Tenure:
 
     def __init__(self, new_uow: Callable[[], UnitOfWork], manager_id: AgentId) -> None:
         self._new_uow = new_uow
-        self.generation = fleet.take_over(new_uow(), utc_now(), manager_id)
+        self.generation = managers.take_over(new_uow(), utc_now(), manager_id)
         self._current = True
         self._unsure_until_s = 0.0
         log.info("manager.took_over", generation=self.generation)
@@ -32,7 +32,7 @@ class Tenure:
         """Whether nobody has taken over; asked before every call of an engine. Once False it stays so."""
         if self._current and time.monotonic() >= self._unsure_until_s:
             try:
-                known = fleet.manager(self._new_uow())
+                known = managers.manager_of(self._new_uow())
             except Exception as error:  # of any layer below: the database is away
                 self._unsure_until_s = time.monotonic() + UNSURE_S
                 log.warning("manager.unsure", generation=self.generation, error=repr(error))

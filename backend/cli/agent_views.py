@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from backend.cli.output import figures, record, table, words
+from backend.cli.output import figures, note, record, table, words
 from backend.domain.work import AGENT_LOST_S
 
 if TYPE_CHECKING:
@@ -21,6 +21,12 @@ DONE = "done"  # the verdict on one that ended as it should
 def manages(manager: "Manager | None", now: datetime) -> bool:
     """Whether a manager is there to act."""
     return manager is not None and (now - manager.beat_at).total_seconds() <= AGENT_LOST_S
+
+
+def note_unmanaged(manager: "Manager | None", now: datetime) -> None:
+    """Say so where nobody is there to act on a changed wish."""
+    if not manages(manager, now):
+        note("No manager runs, so nothing acts on it yet; `swarmex up` starts one.")
 
 
 def entry(spec: "FleetSpec") -> Document:

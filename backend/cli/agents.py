@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Column, Table
 
-from backend.cli import agent_views, logs, policy, restart, top
+from backend.cli import agent_views, fleet_entries, logs, policy, restart, top
 from backend.cli.connection import market, operator
 from backend.cli.options import AsJson, examples, group
-from backend.cli.output import emit, figures, note, record, table, words
+from backend.cli.output import emit, figures, record, table, words
 from backend.domain.fleet import AgentKind, AgentState
 from backend.domain.work import AGENT_LOST_S
 
@@ -63,13 +63,12 @@ def scale(
 ) -> None:
     """Want so many replicas of a fleet entry; those above finish what they hold first."""
     from backend import bootstrap
-    from backend.services import fleet
+    from backend.services import fleet, managers
 
     with market() as wired:
         now = bootstrap.utc_now()
         spec = fleet.scale(wired.uow(), now, operator(), name, replicas)
-        if not agent_views.manages(fleet.manager(wired.uow()), now):
-            note("No manager runs, so nothing acts on it yet; `swarmex up` starts one.")
+        agent_views.note_unmanaged(managers.manager_of(wired.uow()), now)
     document = agent_views.entry(spec)
     emit(as_json, document, record(document))
 
@@ -89,6 +88,9 @@ def drain(
     emit(as_json, document, record(document))
 
 
+verbs.command("add", epilog=fleet_entries.ADD_EXAMPLES)(fleet_entries.add)
+verbs.command("set", epilog=fleet_entries.SET_EXAMPLES)(fleet_entries.set_entry)
+verbs.command("remove", epilog=fleet_entries.REMOVE_EXAMPLES)(fleet_entries.remove)
 verbs.command("policy", epilog=policy.EXAMPLES)(policy.policy)
 verbs.command("restart", epilog=restart.EXAMPLES)(restart.restart)
 verbs.command("logs", epilog=logs.EXAMPLES)(logs.logs)

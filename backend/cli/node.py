@@ -72,8 +72,11 @@ def register(
         document = views.node(nodes.register_node(wired.uow(), bootstrap.utc_now(), owner.id, spec))
     emit(as_json, document, record(document))
     if not as_json:
-        serves = f"--pool {pool}" if pool else f"--node {document['id']}"
-        note(f"Next: `swarmex offer {name} CREDITS`. It is served by `python -m agents inference {serves}`.")
+        if pool:
+            served = f"the fleet's agents of its pool: without any, `swarmex agents add inference --pool {pool}`"
+        else:
+            served = f"`python -m agents inference --node {document['id']}`"
+        note(f"Next: `swarmex offer {name} CREDITS`. It is served by {served}.")
 
 
 @verbs.command("list", epilog=examples("swarmex node list", "swarmex node list --account acme --json"))

@@ -7,7 +7,7 @@ import typer
 from backend.cli import agent_views
 from backend.cli.connection import market, operator
 from backend.cli.options import AsJson, examples
-from backend.cli.output import emit, note, record
+from backend.cli.output import emit, record
 from backend.domain.errors import Invalid, NotFound
 from backend.domain.scaling import ScalingPolicy, policy_of
 
@@ -42,7 +42,7 @@ def policy(
     Only the load of inference agents is measured: of others, say --fixed to change the bounds.
     """
     from backend import bootstrap
-    from backend.services import fleet
+    from backend.services import fleet, managers
 
     stated = dict(_setting(text) for text in settings or ())
     if fixed and stated:
@@ -56,8 +56,7 @@ def policy(
         bounds = (spec.replicas_min if least is None else least, spec.replicas_max if most is None else most)
         wanted = None if fixed else _changed(spec, stated)
         spec = fleet.set_policy(wired.uow(), now, operator(), name, wanted, *bounds)
-        if not agent_views.manages(fleet.manager(wired.uow()), now):
-            note("No manager runs, so nothing acts on it yet; `swarmex up` starts one.")
+        agent_views.note_unmanaged(managers.manager_of(wired.uow()), now)
     document = agent_views.entry(spec)
     emit(as_json, document, record(document))
 

@@ -28,7 +28,7 @@ def up(as_json: AsJson = False) -> None:
         try:
             market = deployment.start_servers()
             secret = first_admin_key(market)
-            wanted = fleet.ensure(market.uow(), FLEET)
+            wanted = fleet.ensure(market.uow(), FLEET, restore=False)
             deployment.start_manager(market)
             url = deployment.await_ready(market, wanted, lambda done: status.update(f"starting agents: {done}"))
         except KeyboardInterrupt:

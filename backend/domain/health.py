@@ -55,8 +55,8 @@ class Diagnosis:
     reason: str = ""
 
 
-def judge(signs: Signs) -> Diagnosis:
-    """The verdict on an agent, with the gravest reason first."""
+def judge(signs: Signs, stuck_after_s: float = PROGRESS_MAX_S) -> Diagnosis:
+    """The verdict on an agent, with the gravest reason first; `stuck_after_s` is how long work may stand still."""
     if signs.container is Health.UNHEALTHY:
         return Diagnosis(Verdict.SICK, "its container is unhealthy")
     if signs.silent_s is None:
@@ -67,6 +67,6 @@ def judge(signs: Signs) -> Diagnosis:
         return Diagnosis(Verdict.SICK, f"no beat for {signs.silent_s:.0f} s")
     if signs.tick_s is not None and signs.tick_s > TICK_MAX_S:
         return Diagnosis(Verdict.SICK, f"it beats, but its loop hangs for {signs.tick_s:.0f} s")
-    if signs.unmoved_s > PROGRESS_MAX_S + HELD_FACTOR * signs.held_us / 1e6:
+    if signs.unmoved_s > stuck_after_s + HELD_FACTOR * signs.held_us / 1e6:
         return Diagnosis(Verdict.SICK, f"it beats, but did none of its work for {signs.unmoved_s:.0f} s")
     return Diagnosis(Verdict.HEALTHY)

@@ -1,33 +1,23 @@
-"""Agents: their signs of life, which of them should be running, and what becomes of the work of one that is gone."""
+"""Agents: their signs of life, and which of them should be running."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from backend.domain.access import Principal, Role
 from backend.domain.errors import NotFound
 from backend.domain.events import Event, Topic
 from backend.domain.fleet import FleetSpec, check_spec
+from backend.domain.fleet_changes import changed_entry, check_new, check_removal, entry_exists, missing_entries
 from backend.domain.ids import AgentId
 from backend.domain.scaling import ScalingPolicy
 from backend.domain.work import AgentBeat, BeatAnswer
 from backend.services.log import record
-from backend.services.trust import lapsed
-from backend.storage.agents import AgentStatus, Sight
-from backend.storage.fleet import Manager, Resize
+from backend.storage.agents import AgentStatus
+from backend.storage.fleet import Resize
 from backend.storage.unit_of_work import UnitOfWork
 
-RETURN_MAX = 1_000  # items of one agent at once; what is above lapses by the clock
 DECISIONS_SHOWN_MAX = 100
-
-
-@dataclass(frozen=True, slots=True)
-class FleetView:
-    """What a manager of some generation sees; nothing but `current` counts when that is False."""
-
-    current: bool
-    desired: tuple[FleetSpec, ...] = ()
-    sights: tuple[Sight, ...] = ()
 
 
 def beat(uow: UnitOfWork, now: datetime, sign: AgentBeat) -> BeatAnswer:
@@ -67,18 +57,21 @@ def set_desired(uow: UnitOfWork, specs: Sequence[FleetSpec]) -> None:
         uow.commit()
 
 
-def ensure(uow: UnitOfWork, specs: Sequence[FleetSpec]) -> list[FleetSpec]:
+def ensure(uow: UnitOfWork, specs: Sequence[FleetSpec], *, restore: bool = True) -> list[FleetSpec]:
     """Add the entries that are missing; of those that are there the kind and the arguments follow, and nothing else.
 
-    So a start does not undo what an operator scaled since. Returns these entries as they are now; raises Invalid.
+    So a start does not undo what an operator scaled since; without `restore` it does not bring back what one removed
+    either. Returns those of `specs` that are there now, as they are now; raises Invalid.
     """
     for spec in specs:
         check_spec(spec)
     with uow:
         known = {spec.name: spec for spec in uow.fleet.desired()}
+        added = specs if restore else missing_entries(list(known.values()), specs)
         wanted = [
             replace(known[spec.name], kind=spec.kind, arguments=spec.arguments) if spec.name in known else spec
             for spec in specs
+            if spec.name in known or spec in added
         ]
         uow.fleet.set_desired(wanted)
         uow.emit(Event(Topic.FLEET_CHANGED))
@@ -86,9 +79,40 @@ def ensure(uow: UnitOfWork, specs: Sequence[FleetSpec]) -> list[FleetSpec]:
     return wanted
 
 
-def put_entry(uow: UnitOfWork, now: datetime, principal: Principal | None, spec: FleetSpec) -> FleetSpec:
-    """Add an entry, or replace the one of its name; raises Forbidden, Invalid."""
-    return _change(uow, now, principal, spec.name, "fleet.set", spec.facts(), lambda _: spec)
+def add_entry(uow: UnitOfWork, now: datetime, principal: Principal | None, spec: FleetSpec) -> FleetSpec:
+    """Want a further entry; raises Forbidden, Invalid, Conflict."""
+    _require_admin(principal)
+    check_spec(spec)
+    with uow:
+        check_new(spec, uow.fleet.desired())
+        if not uow.fleet.add(spec):  # somebody else did, meanwhile
+            raise entry_exists(spec.name)
+        record(uow, now, principal, "fleet.add", f"fleet {spec.name}", **spec.facts())
+        uow.emit(Event(Topic.FLEET_CHANGED))
+        uow.commit()
+    return spec
+
+
+def set_entry(
+    uow: UnitOfWork,
+    now: datetime,
+    principal: Principal | None,
+    name: str,
+    *,
+    image: str | None = None,
+    cpu: float | None = None,
+    memory_mb: int | None = None,
+) -> FleetSpec:
+    """Give an entry's agents another image or other limits: None keeps what there is, "" or 0 takes it away.
+
+    They are replaced one after another. Raises Forbidden, NotFound, Invalid.
+    """
+
+    def with_these(known: FleetSpec | None) -> FleetSpec:
+        return changed_entry(_known(known, name), image, cpu, memory_mb)
+
+    facts = {"image": image, "cpu": cpu, "memory_mb": memory_mb}
+    return _change(uow, now, principal, name, "fleet.set", facts, with_these)
 
 
 def scale(uow: UnitOfWork, now: datetime, principal: Principal | None, name: str, replicas: int) -> FleetSpec:
@@ -127,15 +151,22 @@ def set_policy(
     return _change(uow, now, principal, name, "fleet.policy", facts, with_policy)
 
 
-def remove_entry(uow: UnitOfWork, now: datetime, principal: Principal | None, name: str) -> None:
-    """Want an entry no more: its replicas finish what they hold and end. Raises Forbidden, NotFound."""
+def remove_entry(uow: UnitOfWork, now: datetime, principal: Principal | None, name: str) -> FleetSpec:
+    """Want an entry no more: its replicas finish what they hold and end. Returns what it was.
+
+    Raises Forbidden, NotFound, or Conflict for one that the market needs.
+    """
     _require_admin(principal)
     with uow:
-        if not uow.fleet.remove(name):
-            raise _unknown(name)
-        record(uow, now, principal, "fleet.remove", f"fleet {name}")
+        kind = _known(uow.fleet.find(name), name).kind
+        there = uow.fleet.lock_kind(kind)  # so that of two that go at once one stays
+        spec = _known(next((spec for spec in there if spec.name == name), None), name)
+        check_removal(spec, there)
+        uow.fleet.remove(name)
+        record(uow, now, principal, "fleet.remove", f"fleet {name}", **spec.facts())
         uow.emit(Event(Topic.FLEET_CHANGED))
         uow.commit()
+    return spec
 
 
 def drain_agent(uow: UnitOfWork, now: datetime, principal: Principal | None, agent_name: str) -> AgentId:
@@ -159,67 +190,6 @@ def decisions(uow: UnitOfWork, name: str, limit: int = 10) -> list[Resize]:
     """Why an entry's replicas are as they are, the newest decision first."""
     with uow:
         return uow.fleet.decisions(name, min(limit, DECISIONS_SHOWN_MAX))
-
-
-def manager(uow: UnitOfWork) -> Manager | None:
-    """The manager that counts, if there ever was one."""
-    with uow:
-        return uow.fleet.manager()
-
-
-def take_over(uow: UnitOfWork, now: datetime, manager_id: AgentId) -> int:
-    """Become the manager that counts; returns the generation. Managers of older ones end when they see it."""
-    with uow:
-        generation = uow.fleet.take_over(manager_id, now)
-        uow.emit(Event(Topic.FLEET_CHANGED))
-        uow.commit()
-    return generation
-
-
-def manages(uow: UnitOfWork, now: datetime, generation: int) -> bool:
-    """Whether this generation still counts."""
-    with uow:
-        current = uow.fleet.manage(generation, now)
-        uow.commit()
-    return current
-
-
-def look(uow: UnitOfWork, now: datetime, generation: int) -> FleetView:
-    """What the manager of this generation has to do with, and a sign that it is there."""
-    with uow:
-        if not uow.fleet.manage(generation, now):
-            return FleetView(current=False)
-        view = FleetView(True, tuple(uow.fleet.desired()), tuple(uow.agents.sights(now)))
-        uow.commit()
-    return view
-
-
-def drain(uow: UnitOfWork, agents: Sequence[AgentId]) -> int:
-    """Let agents that are not wanted any more finish what they hold and end; returns how many were up."""
-    with uow:
-        asked = uow.agents.drain(agents)
-        uow.commit()
-    return asked
-
-
-def agent_gone(uow: UnitOfWork, now: datetime, name: str, before: datetime) -> int:
-    """The process of that name has ended: what it held goes back to the living at once; returns how many items.
-
-    For whoever knows it for certain. Agents of the name that started after `before` are its successors. One that said
-    goodbye holds nothing and stays as it is.
-    """
-    with uow:
-        gone = uow.agents.there(name, before)
-        if not gone:
-            return 0
-        lapses = uow.work.lapse_agents(gone, now, RETURN_MAX)
-        lapsed(uow, now, lapses)
-        uow.agents.lose(gone)
-        if lapses:
-            uow.outbox.add(uow.work.resend(now, RETURN_MAX), now)
-            uow.emit(Event(Topic.UNITS_READY))
-        uow.commit()
-    return sum(lapse.items for lapse in lapses)
 
 
 def _change(

@@ -56,6 +56,14 @@ class FleetRepository:
         found = self._entries(f"SELECT {_ENTRY} FROM fleet WHERE name = :name {lock}", {"name": name})
         return found[0] if found else None
 
+    def lock_kind(self, kind: AgentKind) -> list[FleetSpec]:
+        """The entries of a kind, row-locked in the order of their names until the transaction ends."""
+        return self._entries(f"SELECT {_ENTRY} FROM fleet WHERE kind = :kind ORDER BY name FOR UPDATE", {"kind": kind})
+
+    def add(self, spec: FleetSpec) -> bool:
+        """Want a further entry; False if there is one of that name."""
+        return insert_rows(self._connection, FleetRow, [_row(spec)], "ON CONFLICT (name) DO NOTHING") > 0
+
     def set_desired(self, specs: Sequence[FleetSpec]) -> None:
         """Add or change entries; others stay as they are."""
         assigned = ", ".join(f"{column} = excluded.{column}" for column in _ENTRY.split(", ")[1:])
@@ -66,9 +74,10 @@ class FleetRepository:
             f"ON CONFLICT (name) DO UPDATE SET {assigned}",
         )
 
-    def remove(self, name: str) -> bool:
-        """Want this entry no more; False if there is none."""
-        return self._connection.execute(delete(FleetRow).where(FleetRow.name == name)).rowcount > 0
+    def remove(self, name: str) -> None:
+        """Want this entry no more, and forget the decisions on it."""
+        self._connection.execute(delete(FleetRow).where(FleetRow.name == name))
+        self._connection.execute(delete(ScalingRow).where(ScalingRow.name == name))
 
     def resize(self, before: Mapping[str, int], after: Mapping[str, int]) -> set[str]:
         """Change the replicas of entries with a policy, where they still are what they were; returns their names."""

@@ -6,7 +6,7 @@ from backend.bootstrap import utc_now
 from backend.domain.balancing import MOVES_MAX
 from backend.domain.fleet import AgentKind, FleetSpec
 from backend.domain.scaling import ScalingPolicy
-from backend.services import balancing, fleet, scaling
+from backend.services import balancing, fleet, managers, scaling
 from tests.market import Market
 from tests.performance.order_path import OrderPath
 from tests.performance.plans import sent_to, whole_tables_read
@@ -26,11 +26,11 @@ def test_with_20_000_orders_watching_scaling_and_balancing_read_no_whole_table(m
     path.place(BATCH)
     path.clear()
     entry = FleetSpec("nodes", AgentKind.INFERENCE, ("--pool", "pool"), policy=ScalingPolicy())
-    fleet.put_entry(market.app.uow(), utc_now(), None, entry)
-    generation = fleet.take_over(market.app.uow(), utc_now(), path.executor_id)
+    fleet.add_entry(market.app.uow(), utc_now(), None, entry)
+    generation = managers.take_over(market.app.uow(), utc_now(), path.executor_id)
     with sent_to(market.app.engine) as sent:
-        assert fleet.look(market.app.uow(), utc_now(), generation).sights
-        fleet.manager(market.app.uow())
+        assert managers.look(market.app.uow(), utc_now(), generation).sights
+        managers.manager_of(market.app.uow())
         assert scaling.rescale(market.app.uow(), utc_now(), scaling.Memory())
         balancing.balance(market.app.uow(), utc_now())
         with market.app.uow() as uow:
@@ -40,7 +40,7 @@ def test_with_20_000_orders_watching_scaling_and_balancing_read_no_whole_table(m
             uow.balance.berths(found, POOLS)
             uow.balance.stuck(POOLS, balancing.ORDERS_MAX)
             uow.balance.unused(POOLS)
-        fleet.agent_gone(market.app.uow(), utc_now(), "test", utc_now())
+        managers.agent_gone(market.app.uow(), utc_now(), "test", utc_now())
     assert len(sent) >= 15
     with market.app.engine.connect() as connection:
         reading = [(one, read) for one in sent if (read := whole_tables_read(connection, one) & GROWING)]

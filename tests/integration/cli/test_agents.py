@@ -19,7 +19,7 @@ from backend.cli.logs import growing, growing_in_engine, newer, tail
 from backend.domain.fleet import AgentKind, FleetSpec
 from backend.domain.ids import AgentId
 from backend.domain.work import AgentBeat
-from backend.services import fleet, log
+from backend.services import fleet, log, managers
 from tests.integration.cli.runner import Cli
 from tests.integration.services.clock import in_seconds
 from tests.market import Market
@@ -39,12 +39,12 @@ def beat(market: Market, name: str = "pricing-0", agent: AgentId | None = None, 
 def managed(market: Market, *names: str) -> Iterator[dict[str, AgentId]]:
     """A manager's part, for agents that beat until they are told to drain and then have a successor."""
     agents = {name: beat(market, name) for name in names}
-    generation = fleet.take_over(market.app.uow(), utc_now(), AgentId(new_id()))
+    generation = managers.take_over(market.app.uow(), utc_now(), AgentId(new_id()))
     ended = threading.Event()
 
     def manage() -> None:
         while not ended.wait(0.05):
-            fleet.manages(market.app.uow(), utc_now(), generation)
+            managers.manages(market.app.uow(), utc_now(), generation)
             for name, agent in list(agents.items()):
                 sign = AgentBeat(agent, "pricing", name, socket.gethostname(), os.getpid())
                 if fleet.beat(market.app.uow(), utc_now(), sign).drain:
@@ -70,7 +70,7 @@ def test_an_agent_is_shown_with_its_health_and_an_entry_with_why_there_are_so_ma
     assert cli.json("agents", "show", agent)["agents"][0]["name"] == "pricing-0"
     assert [one["name"] for one in cli.json("agents", "show", "pricing")["agents"]] == ["pricing-0"]
     assert "Why so many" in cli.run("agents", "show", "pricing").out
-    fleet.agent_gone(market.app.uow(), utc_now(), "pricing-0", in_seconds(1))
+    managers.agent_gone(market.app.uow(), utc_now(), "pricing-0", in_seconds(1))
     [gone] = cli.json("agents", "show", "pricing-0")["agents"]
     assert (gone["verdict"], gone["reason"]) == ("sick", "it ended without a word")
     assert cli.refused("agents", "show", "nobody") == ("unknown_agent", "agent")
@@ -86,7 +86,7 @@ def test_names_of_agents_are_whole_in_a_narrow_terminal(cli: Cli, market: Market
 def test_one_that_was_lost_and_replaced_is_listed_on_demand_alone(cli: Cli, market: Market) -> None:
     for name in ("pricing-0", "pricing-1"):
         beat(market, name)
-        fleet.agent_gone(market.app.uow(), utc_now(), name, in_seconds(1))
+        managers.agent_gone(market.app.uow(), utc_now(), name, in_seconds(1))
     successor = beat(market, "pricing-0")
     listed = {one["name"]: (one["id"], one["state"]) for one in cli.json("agents", "list")}
     assert listed["pricing-0"] == (str(successor), "up")

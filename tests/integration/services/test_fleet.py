@@ -15,7 +15,7 @@ from backend.domain.ids import AgentId, ItemId
 from backend.domain.orders import OrderState
 from backend.domain.scaling import ScalingPolicy
 from backend.domain.work import AgentBeat
-from backend.services import audit, fleet, log, sweeper
+from backend.services import audit, fleet, log, managers, sweeper
 from backend.storage.agents import Sight
 from tests.integration.services.clock import in_seconds
 from tests.market import Executor, Market
@@ -50,7 +50,7 @@ def actions(market: Market) -> list[str]:
 
 def test_an_entry_is_kept_whole_and_each_change_is_logged(market: Market) -> None:
     uow = market.app.uow
-    fleet.put_entry(uow(), utc_now(), ADMIN, POOL)
+    fleet.add_entry(uow(), utc_now(), ADMIN, POOL)
     assert fleet.desired(uow()) == [POOL]
     assert fleet.scale(uow(), utc_now(), ADMIN, "pool.edge", 4).replicas == 4
     fixed = fleet.set_policy(uow(), utc_now(), ADMIN, "pool.edge", None, 0, 3)
@@ -58,7 +58,7 @@ def test_an_entry_is_kept_whole_and_each_change_is_logged(market: Market) -> Non
     assert fleet.desired(uow()) == [fixed]
     fleet.remove_entry(uow(), utc_now(), ADMIN, "pool.edge")
     assert fleet.desired(uow()) == []
-    assert actions(market) == ["fleet.remove", "fleet.policy", "fleet.scale", "fleet.set"]
+    assert actions(market) == ["fleet.remove", "fleet.policy", "fleet.scale", "fleet.add"]
 
 
 def test_an_entry_of_old_keeps_its_defaults(market: Market) -> None:
@@ -68,7 +68,7 @@ def test_an_entry_of_old_keeps_its_defaults(market: Market) -> None:
 
 
 def test_a_start_adds_what_is_missing_and_keeps_what_was_scaled(market: Market) -> None:
-    fleet.put_entry(market.app.uow(), utc_now(), ADMIN, POOL)
+    fleet.add_entry(market.app.uow(), utc_now(), ADMIN, POOL)
     other = FleetSpec("pool.edge", AgentKind.INFERENCE, ("--pool", "core"))
     api = FleetSpec("api", AgentKind.API)
     wanted = [replace(POOL, arguments=other.arguments), api]
@@ -78,7 +78,7 @@ def test_a_start_adds_what_is_missing_and_keeps_what_was_scaled(market: Market) 
 
 def test_what_cannot_be_is_refused_and_changes_nothing(market: Market) -> None:
     uow = market.app.uow
-    fleet.put_entry(uow(), utc_now(), ADMIN, POOL)
+    fleet.add_entry(uow(), utc_now(), ADMIN, POOL)
     with pytest.raises(Invalid) as refused:
         fleet.scale(uow(), utc_now(), ADMIN, "pool.edge", 6)
     assert (refused.value.field, refused.value.accepted) == ("replicas", "1 to 5")
@@ -92,7 +92,7 @@ def test_what_cannot_be_is_refused_and_changes_nothing(market: Market) -> None:
             call()
     stranger = Principal(None, market.provider.account_id, Role.PROVIDER)
     for act in (
-        lambda: fleet.put_entry(uow(), utc_now(), stranger, POOL),
+        lambda: fleet.add_entry(uow(), utc_now(), stranger, POOL),
         lambda: fleet.scale(uow(), utc_now(), stranger, "pool.edge", 1),
         lambda: fleet.remove_entry(uow(), utc_now(), stranger, "pool.edge"),
         lambda: fleet.drain_agent(uow(), utc_now(), stranger, "test"),
@@ -105,14 +105,14 @@ def test_what_cannot_be_is_refused_and_changes_nothing(market: Market) -> None:
 def test_the_newest_manager_counts_and_the_older_one_sees_it(market: Market) -> None:
     uow = market.app.uow
     old, new = AgentId(new_id()), AgentId(new_id())
-    assert fleet.manager(uow()) is None
-    first = fleet.take_over(uow(), utc_now(), old)
-    assert fleet.look(uow(), utc_now(), first).current
-    second = fleet.take_over(uow(), utc_now(), new)
+    assert managers.manager_of(uow()) is None
+    first = managers.take_over(uow(), utc_now(), old)
+    assert managers.look(uow(), utc_now(), first).current
+    second = managers.take_over(uow(), utc_now(), new)
     assert second == first + 1
-    assert not fleet.look(uow(), utc_now(), first).current
-    assert fleet.look(uow(), utc_now(), second).current
-    known = fleet.manager(uow())
+    assert not managers.look(uow(), utc_now(), first).current
+    assert managers.look(uow(), utc_now(), second).current
+    known = managers.manager_of(uow())
     assert known is not None
     assert (known.generation, known.manager_id) == (second, new)
 
@@ -152,7 +152,7 @@ def test_one_that_drains_claims_what_reaches_it_stays_with_its_work_and_is_told(
     assert market.show(order).state is OrderState.SETTLED
     market.place()
     assert market.clear() == 0, "but it gets nothing new"
-    assert fleet.drain(market.app.uow(), [executor.id]) == 0, "it is at it already"
+    assert managers.drain(market.app.uow(), [executor.id]) == 0, "it is at it already"
 
 
 def claimed(market: Market) -> tuple[list[Executor], list[ItemId]]:
@@ -175,7 +175,7 @@ def claimed(market: Market) -> tuple[list[Executor], list[ItemId]]:
 
 def test_what_a_gone_agent_held_is_claimed_by_a_living_one_at_once_and_charged_once(market: Market) -> None:
     (dead, living), items = claimed(market)
-    assert fleet.agent_gone(market.app.uow(), utc_now(), "pool-0", in_seconds(1)) == 1
+    assert managers.agent_gone(market.app.uow(), utc_now(), "pool-0", in_seconds(1)) == 1
     assert state_of(market, dead.id) == AgentState.LOST
     assert state_of(market, living.id) == AgentState.UP
     again = living.claim(market.dispatched())
@@ -183,7 +183,7 @@ def test_what_a_gone_agent_held_is_claimed_by_a_living_one_at_once_and_charged_o
     assert len(living.commit(again)) == 1
     assert market.settle() == 1
     assert audit.audit_ledger(market.app.uow()).ok
-    assert fleet.agent_gone(market.app.uow(), utc_now(), "pool-0", in_seconds(1)) == 0, "once"
+    assert managers.agent_gone(market.app.uow(), utc_now(), "pool-0", in_seconds(1)) == 0, "once"
 
 
 def test_a_successor_of_the_same_name_is_not_taken_for_the_gone_one(market: Market) -> None:
@@ -192,14 +192,14 @@ def test_a_successor_of_the_same_name_is_not_taken_for_the_gone_one(market: Mark
     with market.app.uow() as uow:
         uow.connection.execute(text("UPDATE agents SET started_at = :at"), {"at": in_seconds(1)})
         uow.commit()
-    assert fleet.agent_gone(market.app.uow(), utc_now(), "pool-0", before) == 0
+    assert managers.agent_gone(market.app.uow(), utc_now(), "pool-0", before) == 0
     assert state_of(market, first.id) == AgentState.UP
 
 
 def test_one_that_said_goodbye_stays_stopped(market: Market) -> None:
     (first, _), _ = claimed(market)
     fleet.stopped(market.app.uow(), utc_now(), first.id)
-    assert fleet.agent_gone(market.app.uow(), utc_now(), "pool-0", in_seconds(1)) == 0
+    assert managers.agent_gone(market.app.uow(), utc_now(), "pool-0", in_seconds(1)) == 0
     assert state_of(market, first.id) == AgentState.STOPPED
 
 
@@ -215,6 +215,6 @@ def test_a_remote_node_that_names_its_agent_like_one_of_ours_speaks_only_for_its
         )
         uow.commit()
     assert sights(market)["pool-0"].id == ours.id
-    fleet.agent_gone(market.app.uow(), utc_now(), "pool-0", in_seconds(1))
+    managers.agent_gone(market.app.uow(), utc_now(), "pool-0", in_seconds(1))
     assert state_of(market, ours.id) == AgentState.LOST
     assert state_of(market, pretender.id) == AgentState.UP

@@ -19,7 +19,7 @@ from backend.domain.observations import BreakerSeen
 from backend.domain.sla import Histogram, Measured
 from backend.domain.tiers import TierName
 from backend.domain.work import AgentBeat
-from backend.services import audit, deposits, fleet, incidents, log, sla, sweeper
+from backend.services import audit, deposits, fleet, incidents, log, managers, sla, sweeper
 from backend.storage.sla import Between, Service
 from backend.storage.unit_of_work import UnitOfWork
 from tests.integration.services.budgeting import limited, place, supplied
@@ -74,7 +74,7 @@ def test_who_said_goodbye_or_is_not_wanted_any_more_is_not_missed(market: Market
 def test_a_member_that_dies_again_and_again_is_told_and_over_when_it_is_steady(market: Market) -> None:
     for number in range(LOOP_DEATHS):
         beat(market, "pricing-0", at=in_seconds(number - 10))
-        fleet.agent_gone(market.app.uow(), utc_now(), "pricing-0", in_seconds(60))
+        managers.agent_gone(market.app.uow(), utc_now(), "pricing-0", in_seconds(60))
     living = beat(market, "pricing-0")
     assert [incident.kind for incident in look(market).opened] == ["crash_loop"]
     for second in (20, 60):
@@ -210,7 +210,7 @@ def test_a_look_costs_as_many_statements_for_many_agents_as_for_few(market: Mark
 def test_what_was_resolved_long_ago_is_forgotten_with_its_deliveries(market: Market) -> None:
     beat(market, "pricing-0", at=in_seconds(-30))
     look(market)
-    fleet.stopped(market.app.uow(), in_seconds(-20), AgentId(_agent(market)))
+    fleet.stopped(market.app.uow(), in_seconds(-20), _agent(market))
     assert look(market, 10).resolved
     look(market, INCIDENTS_KEPT.total_seconds() - 60)
     assert len(incidents.list_incidents(market.app.uow())) == 1
@@ -220,9 +220,9 @@ def test_what_was_resolved_long_ago_is_forgotten_with_its_deliveries(market: Mar
         assert connection.execute(text("SELECT count(*) FROM incident_deliveries")).scalar_one() == 0
 
 
-def _agent(market: Market) -> object:
+def _agent(market: Market) -> AgentId:
     with market.app.engine.connect() as connection:
-        return connection.execute(text("SELECT id FROM agents")).scalar_one()
+        return AgentId(connection.execute(text("SELECT id FROM agents")).scalar_one())
 
 
 def test_opening_and_ending_are_announced(market: Market) -> None:
@@ -273,5 +273,5 @@ def test_lists_are_narrowed_and_paged(market: Market, opened: Incident) -> None:
     assert incidents.list_incidents(uow(), "resolved") == []
     for wrong in ({"state": "shut"}, {"kind": "flood"}, {"severity": "mild"}, {"limit": 0}):
         with pytest.raises(Invalid) as refused:
-            incidents.list_incidents(uow(), **wrong)  # type: ignore[arg-type]  # that is what is refused
+            incidents.list_incidents(uow(), **wrong)
         assert refused.value.field == next(iter(wrong))

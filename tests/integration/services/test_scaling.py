@@ -55,7 +55,7 @@ def test_from_zero_up_with_the_backlog_and_each_decision_is_kept_with_its_reason
     market.node("a", slots=10)
     market.executor()
     market.place(3)
-    fleet.put_entry(market.app.uow(), utc_now(), None, replace(ENTRY, replicas=0))
+    fleet.add_entry(market.app.uow(), utc_now(), None, replace(ENTRY, replicas=0))
     memory = scaling.Memory()
     decided = scaling.rescale(market.app.uow(), in_seconds(10), memory)
     assert (decided["nodes"].replicas, decided["nodes"].cause) == (2, Cause.FROM_ZERO)
@@ -80,7 +80,7 @@ def test_entries_without_a_policy_or_a_queue_are_left_alone(market: Market) -> N
 
 
 def test_decisions_are_bounded_and_the_newest_stay(market: Market) -> None:
-    fleet.put_entry(market.app.uow(), utc_now(), None, ENTRY)
+    fleet.add_entry(market.app.uow(), utc_now(), None, ENTRY)
     with market.app.uow() as uow:
         for number in range(3):
             some = [Resize(new_id(), "nodes", utc_now(), 0, number * 100 + one, "load", "because") for one in range(50)]

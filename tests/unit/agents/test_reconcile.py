@@ -51,13 +51,14 @@ def test_of_twins_the_oldest_stays() -> None:
 
 
 NAMES = st.sampled_from(["a", "b", "c"])
+REPLICAS_MAX = 3
 SPECS = st.lists(
     st.builds(
         FleetSpec,
         NAMES,
         st.sampled_from([AgentKind.PRICING, AgentKind.INFERENCE]),
         st.sampled_from([(), ("--pool", "x")]),
-        st.integers(0, 3),
+        st.integers(0, REPLICAS_MAX),
     ),
     unique_by=lambda spec: spec.name,
     max_size=3,
@@ -65,7 +66,7 @@ SPECS = st.lists(
 
 
 @given(SPECS, SPECS, st.integers(1, 2))
-def test_after_two_rounds_of_a_perfect_runtime_nothing_is_left_to_do(
+def test_after_some_rounds_of_a_perfect_runtime_nothing_is_left_to_do(
     before: list[FleetSpec], wanted: list[FleetSpec], copies: int
 ) -> None:
     actual = [
@@ -73,7 +74,7 @@ def test_after_two_rounds_of_a_perfect_runtime_nothing_is_left_to_do(
         for member in members_of(before)
         for copy in range(copies)
     ]
-    for turn in range(2):
+    for turn in range(2 + 2 * REPLICAS_MAX):  # what changed is rolled over one by one
         plan = diff(wanted, actual)
         actual = [one for one in actual if one not in plan.stop]
         actual += [Running(member, f"{member.label}.new", 10.0 + turn) for member in plan.start]
@@ -115,7 +116,7 @@ def test_a_plan_that_was_followed_leaves_nothing_to_do_but_to_start_what_had_to_
     actual = [one for one in actual if one not in plan.stop]
     actual += [Running(member, f"{member.label}.new", 1.0) for member in plan.start]
     following = diff(wanted, actual, (), busy)
-    assert following.stop == ()
+    assert not {one.member for one in following.stop} & set(members_of(wanted)), "only who is wanted otherwise"
     assert {member.key for member in following.start} <= {one.member.key for one in plan.stop}
 
 

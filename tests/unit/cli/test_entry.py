@@ -19,6 +19,7 @@ VERBS = {
     *("account create", "account show", "key create", "key revoke", "breaker list"),
     *("node register", "node list", "node show", "node drain", "node login", "model register", "model list"),
     *(f"agents {verb}" for verb in ("list", "show", "scale", "policy", "drain", "restart", "logs", "top")),
+    *("agents add", "agents set", "agents remove"),
     *("alerts list", "alerts show", "alerts ack", "alerts test"),
     *("fact list", "fact get", "fact set", "fact delete", "resource list", "resource release"),
     *("joint list", "joint show", "joint cancel", "joint audit"),

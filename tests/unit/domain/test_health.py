@@ -56,3 +56,9 @@ def test_a_long_item_in_hand_is_given_the_time_that_it_may_take() -> None:
     minutes = replace(WELL, held_us=60_000_000, unmoved_s=PROGRESS_MAX_S + HELD_FACTOR * 60)
     assert judge(minutes).verdict is Verdict.HEALTHY
     assert judge(replace(minutes, unmoved_s=minutes.unmoved_s + 1)).verdict is Verdict.SICK
+
+
+def test_an_operator_may_say_how_long_work_may_stand_still() -> None:
+    idle = replace(WELL, unmoved_s=6)
+    assert judge(idle, stuck_after_s=6).verdict is Verdict.HEALTHY
+    assert judge(idle, stuck_after_s=5).reason == "it beats, but did none of its work for 6 s"
