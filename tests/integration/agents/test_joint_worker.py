@@ -15,11 +15,11 @@ from backend.domain.ids import AgentId
 from backend.domain.joint_tasks import ATTEMPTS_MAX, CLAIM_S, JointFailed, TaskWish
 from backend.services import joint_audit, joint_tasks
 from backend.services.joint_tasks import TaskView
-from tests.integration.agents.processes import Start, until
+from tests.integration.agents.processes import Start
 from tests.integration.services.clock import in_seconds
 from tests.market import Market
+from tests.waiting import PATIENCE_S, until
 
-WAIT_S = 20.0
 Hire = Callable[[Work], JointWorker]
 
 
@@ -52,17 +52,17 @@ def test_workers_do_all_parts_and_their_results_are_joined(market: Market, hire:
 
     def first(payload: object) -> object:
         both[0].set()
-        assert both[1].wait(WAIT_S), "the other has a part as well"
+        assert both[1].wait(PATIENCE_S), "the other has a part as well"
         return payload
 
     def second(payload: object) -> object:
         both[1].set()
-        assert both[0].wait(WAIT_S)
+        assert both[0].wait(PATIENCE_S)
         return payload
 
     hire(first), hire(second)
     task = opened(market, *range(10))
-    assert joint_tasks.join(market.app.uow, task, WAIT_S) == list(range(10))
+    assert joint_tasks.join(market.app.uow, task, PATIENCE_S) == list(range(10))
     claimers = {(part.claimer or "").partition("/")[0] for part in view(market, task).parts}
     assert claimers == {"worker-0", "worker-1"}
 
@@ -72,12 +72,12 @@ def test_what_takes_long_is_kept_by_signs_of_life(market: Market, hire: Hire) ->
 
     def slow(payload: object) -> object:
         begun.set()
-        assert over.wait(WAIT_S)
+        assert over.wait(PATIENCE_S)
         return payload
 
     hire(slow)
     task = opened(market, "x")
-    assert begun.wait(WAIT_S)
+    assert begun.wait(PATIENCE_S)
     with market.app.uow() as uow:
         uow.connection.execute(text("UPDATE joint_parts SET claimed_until = now() + interval '0.01 s'"))
         uow.commit()
@@ -88,7 +88,7 @@ def test_what_takes_long_is_kept_by_signs_of_life(market: Market, hire: Hire) ->
 
     until(kept, "the worker beats")
     over.set()
-    assert joint_tasks.join(market.app.uow, task, WAIT_S) == ["x"]
+    assert joint_tasks.join(market.app.uow, task, PATIENCE_S) == ["x"]
     assert [part.attempt for part in view(market, task).parts] == [1]
 
 
@@ -98,15 +98,15 @@ def test_a_part_that_was_taken_from_a_worker_is_done_again_and_counts_once(marke
     def slow(payload: object) -> object:
         runs[0] += 1
         begun.set()
-        assert over.wait(WAIT_S)
+        assert over.wait(PATIENCE_S)
         return runs[0]
 
     hire(slow)
     task = opened(market, "x")
-    assert begun.wait(WAIT_S)
+    assert begun.wait(PATIENCE_S)
     assert joint_tasks.sweep_joint(market.app.uow(), in_seconds(CLAIM_S + 1)).lapsed == 1
     over.set()
-    assert joint_tasks.join(market.app.uow, task, WAIT_S) is not None
+    assert joint_tasks.join(market.app.uow, task, PATIENCE_S) is not None
     [part] = view(market, task).parts
     assert (part.attempt, part.result) == (2, 2)
 
@@ -121,7 +121,7 @@ def test_errors_are_told_and_tried_again_unless_that_is_for_nothing(
     hire(fail)
     task = opened(market, "x")
     with pytest.raises(JointFailed) as failed:
-        joint_tasks.join(market.app.uow, task, WAIT_S)
+        joint_tasks.join(market.app.uow, task, PATIENCE_S)
     assert failed.value.failures == ((0, repr(error)),)
     assert [part.attempt for part in view(market, task).parts] == [attempts]
 
@@ -133,7 +133,7 @@ def test_two_settlement_agents_audit_the_books_together_and_find_what_is_wrong(m
 
     def audited() -> joint_audit.JointAudit:
         task = joint_audit.open_audit(market.app.uow(), utc_now(), "test").id
-        results = joint_tasks.join(market.app.uow, task, WAIT_S)
+        results = joint_tasks.join(market.app.uow, task, PATIENCE_S)
         assert results is not None
         return joint_audit.report(results)
 
@@ -148,7 +148,8 @@ def test_two_settlement_agents_audit_the_books_together_and_find_what_is_wrong(m
 
 
 def test_a_figure_that_this_version_has_not_is_refused(market: Market) -> None:
-    for payload in ({"figure": "luck"}, {}, None, {"figure": []}):
+    payloads: list[object] = [{"figure": "luck"}, {}, None, {"figure": []}]
+    for payload in payloads:
         with pytest.raises(Invalid) as refused:
             joint_audit.audit_part(market.app.uow(), payload)
         assert refused.value.code == "invalid_figure"

@@ -16,9 +16,9 @@ from tests.integration.api.callers import Callers, Client, problem
 from tests.integration.api.counting import rows
 from tests.integration.api.requests import workload
 from tests.integration.api.supply import Supply
+from tests.waiting import PATIENCE_S
 
 NANO = 10**9
-WAIT_S = 10
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_charge_is_reversed_by_an_admin_once_whatever_is_repeated(
 
 def test_without_earnings_the_fund_pays_when_told_to(callers: Callers, market: Swarmex, earned: UUID) -> None:
     post(callers.provider, "/payouts", {"amount": "9", "destination": "DE02"})
-    path, body = f"/ledger/transfers/{earned}/reverse", {"reason": "a mistake"}
+    path, body = f"/ledger/transfers/{earned}/reverse", dict[str, object](reason="a mistake")
     assert problem(post(callers.admin, path, body)) == (402, "payee_short_of_funds", "from_fund")
     body |= {"from_fund": True}
     assert problem(post(callers.admin, path, body)) == (402, "fund_short", "amount")
@@ -188,7 +188,7 @@ def test_anyone_reads_the_fees_and_admins_set_them(callers: Callers, market: Swa
 def charged_order(market: Swarmex, callers: Callers, supply: Supply) -> str:
     """An order of the user that ran on the supply's node."""
     order = callers.user.post("/api/v1/orders", json=workload()).json()
-    database, sent, deadline = NodeDatabase(market.engine), list[Dispatch](), time.monotonic() + WAIT_S
+    database, sent, deadline = NodeDatabase(market.engine), list[Dispatch](), time.monotonic() + PATIENCE_S
     while not sent:
         relay.relay(market.uow(), utc_now(), sent.extend)
         assert time.monotonic() < deadline

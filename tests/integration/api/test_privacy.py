@@ -8,7 +8,6 @@ from uuid import UUID
 
 import pytest
 
-from backend.api.app import create_app
 from backend.bootstrap import utc_now
 from backend.domain.access import Role
 from backend.domain.ids import AccountId
@@ -18,6 +17,7 @@ from backend.domain.periods import month
 from backend.services import accounts, budgets, disputes, epochs, incidents, invoicing, joining, nodes, payouts, sla
 from tests.integration.api.callers import Client
 from tests.integration.api.counting import rows
+from tests.integration.api.once import application
 from tests.integration.api.route_table import CLOSED, NOBODY, Route
 from tests.integration.services.earning import ADMIN, earn, ran, ran_again
 from tests.integration.services.usage import add_meter, event, send
@@ -65,7 +65,7 @@ def victims(
         market = Market(database_url, node_database_url, redis_url, namespace, tmp_path / "data")
         stack.callback(market.close)
         ids = _things(market)
-        address = stack.enter_context(serving(create_app(market.app)))
+        address = stack.enter_context(serving(application(market.app)))
 
         def client(account: AccountId, role: Role) -> Client:
             key = accounts.create_key(market.app.uow(), utc_now(), account, role)
@@ -103,6 +103,8 @@ def _things(market: Market) -> dict[str, UUID]:
     budget = budgets.set_budget(uow(), now, market.buyer, market.buyer.account_id, wish)
     earn(market, 7 * NANO_PER_CREDIT)  # over the budget's first threshold: an alert
     organisation, owner, member, _ = market.organisation("lab", "ana", "ben")
+    drafted = invoicing.draft(uow(), now, ADMIN, market.buyer.account_id, period).document.id
+    assert drafted is not None
     return {
         "account_id": market.buyer.account_id,
         "order_id": order.id,
@@ -113,7 +115,7 @@ def _things(market: Market) -> dict[str, UUID]:
         "budget_id": budget.id,
         "dispute_id": disputes.open_dispute(uow(), now, market.buyer, order.id, "late").id,
         "payout_id": payouts.request_payout(uow(), now, market.provider, NANO_PER_CREDIT, "DE02").id,
-        "document_id": invoicing.draft(uow(), now, ADMIN, market.buyer.account_id, period).document.id,
+        "document_id": drafted,
         "window_id": window.id,
         "incident_id": _incident(market),
         "epoch_id": epochs.list_epochs(uow(), 1)[0].id,

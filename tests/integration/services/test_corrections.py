@@ -1,6 +1,7 @@
 """Corrections: reversed whole and once, replaced by less, and what is paid when the payee has nothing left."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def charge_and_fee(market: Market, order: Order) -> list[Transfer]:
     return found
 
 
-def reverse(market: Market, transfer: Transfer, **how: bool) -> corrections.Correction:
+def reverse(market: Market, transfer: Transfer, **how: Any) -> corrections.Correction:
     return corrections.reverse(market.app.uow(), utc_now(), ADMIN, transfer.id, "a mistake", **how)
 
 
@@ -203,9 +204,9 @@ def test_without_earnings_a_reversal_is_refused_and_names_the_fund_which_then_pa
     assert market.wallet().wallet_nano == before + CHARGED - FEE
     assert market.show(order).charged_nano == CHARGED  # it stands: somebody else paid it back
     earn(market, NANO_PER_CREDIT)  # the payee has money again
-    for action in (lambda: reverse(market, charge), lambda: reverse(market, charge, from_fund=True)):
+    for from_fund in (False, True):
         with pytest.raises(Conflict) as again:
-            action()
+            reverse(market, charge, from_fund=from_fund)
         assert again.value.code == "already_reversed"
     assert market_has(market, CREDITS_ID) == CHARGED + FEE
     reverse(market, made.transfers[0])  # the refund itself can be taken back

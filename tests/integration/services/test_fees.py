@@ -22,9 +22,9 @@ def set_fee(market: Market, ppm: int, tier: str = "medium", in_s: float | None =
     return fees.set_fee(market.app.uow(), utc_now(), ADMIN, tier, ppm, since)
 
 
-def current(market: Market, in_s: float = 0) -> dict[TierName, int]:
+def current(market: Market, in_s: float = 0) -> dict[str, int]:
     with market.app.uow() as uow:
-        return uow.fees.current(in_seconds(in_s))
+        return {str(tier): ppm for tier, ppm in uow.fees.current(in_seconds(in_s)).items()}
 
 
 def test_a_market_is_born_with_the_fees_of_its_tiers(market: Market) -> None:
@@ -90,4 +90,4 @@ def test_eight_who_set_a_fee_at_once_make_eight_versions(market: Market) -> None
     assert sorted(v.version for v in made) == list(range(2, 10))
     latest = max(made, key=lambda v: (v.valid_from, v.version))
     with market.app.uow() as uow:
-        assert uow.fees.current(latest.valid_from + timedelta(seconds=1))["medium"] == latest.fee_ppm
+        assert uow.fees.current(latest.valid_from + timedelta(seconds=1))[TierName.MEDIUM] == latest.fee_ppm

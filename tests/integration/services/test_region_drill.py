@@ -1,5 +1,7 @@
 """A region loses its nodes: orders that may leave it go to the next one by price and distance, the others wait."""
 
+from typing import Any
+
 from backend.bootstrap import utc_now
 from backend.domain.access import Principal, Role
 from backend.domain.orders import OrderState
@@ -22,7 +24,7 @@ def drill(market: Market) -> dict[str, Executor]:
     return {region: market.executor(region) for region in ("north", "near", "far")}
 
 
-def place(market: Market, **changes: object) -> Order:
+def place(market: Market, **changes: Any) -> Order:
     """An order from the north."""
     return market.place(region="north", limit_nano_per_slot_s=LIMIT, deadline_s=600, **changes)[0]
 

@@ -45,17 +45,12 @@ def test_two_allocators_never_sell_a_slot_twice_among_ten_thousand_orders(market
         sold = list(pool.map(allocate, range(2)))
     capacity = len(REGIONS) * NODES_EACH * SLOTS
     with market.app.engine.connect() as connection:
-        leased = Counter(
-            dict(
-                connection.execute(
-                    text("SELECT node_id, sum(slots)::int FROM leases WHERE state = 'active' GROUP BY 1")
-                ).all()
-            )
-        )
+        counted = text("SELECT node_id, sum(slots)::int AS slots FROM leases WHERE state = 'active' GROUP BY 1")
+        leased = Counter({row.node_id: row.slots for row in connection.execute(counted)})
         per_order = connection.execute(
             text("SELECT max(n) FROM (SELECT sum(slots) AS n FROM leases WHERE state = 'active' GROUP BY order_id) t")
         ).scalar_one()
-        busy = dict(connection.execute(text("SELECT id, busy_slots FROM nodes")).all())
+        busy = {row.id: row.busy_slots for row in connection.execute(text("SELECT id, busy_slots FROM nodes"))}
     assert leased == busy
     assert max(leased.values()) <= SLOTS
     assert leased.total() == min(capacity, ORDERS)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import pybreaker
 
@@ -71,7 +71,7 @@ def _calls_us(call: Callable[[Callable[[], None]], None]) -> float:
     return (time.perf_counter() - started) * US_PER_S / CALLS
 
 
-async def _awaits_us(guard: Callable[[], "nullcontext[None]"]) -> float:
+async def _awaits_us(guard: Callable[[], AbstractAsyncContextManager[object]]) -> float:
     started = time.perf_counter()
     for _ in range(CALLS):
         async with guard():

@@ -32,7 +32,7 @@ from tests.unit.domain.books import (
 )
 from tests.unit.domain.needy_books import cheap_books, dedicated, needy_books
 
-MANY = settings(max_examples=200)
+MANY = settings(max_examples=100)
 GPU = Needs(gpu_model="a100")
 MODEL = ModelId(UUID(int=9))
 

@@ -131,18 +131,18 @@ def test_a_lease_that_is_too_short_or_too_long_is_refused(hold: timedelta) -> No
 
 def test_a_resource_goes_to_the_next_only_when_it_is_free_and_fences_grow() -> None:
     first = acquired(NamedLease("r"), "a", NOW, HOLD)
+    assert first is not None
     assert first == NamedLease("r", "a", 1, NOW + HOLD)
-    assert first
     assert acquired(first, "b", NOW + HOLD - timedelta(microseconds=1), HOLD) is None
     assert acquired(first, "a", NOW, HOLD) is None, "not even to the same holder: it has to know its fence"
     second = acquired(first, "b", NOW + HOLD, HOLD)
-    assert second
+    assert second is not None
     assert (second.holder, second.fence) == ("b", 2)
     assert renewed(second, 1, NOW, HOLD) is None
     assert released(second, 1) is None
     free = released(second, 2)
+    assert free is not None
     assert free == NamedLease("r", None, 2, None)
-    assert free
     assert renewed(free, 2, NOW, HOLD) is None, "what was released has to be acquired again"
     assert not is_current(free, 2)
 

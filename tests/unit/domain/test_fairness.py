@@ -11,7 +11,9 @@ CPU_AND_MEMORY = (9, 18)
 A, B = (1, 4), (3, 1)
 
 
-def served(shares: list[tuple[int, str]], demands: dict[str, tuple[int, ...]], capacity: tuple[int, ...]) -> Counter:
+def served(
+    shares: list[tuple[int, str]], demands: dict[str, tuple[int, ...]], capacity: tuple[int, ...]
+) -> Counter[str]:
     """How many orders each account gets, in order of the shares, until the next one does not fit."""
     left, got = list(capacity), Counter[str]()
     for _, account in sorted(shares):
@@ -25,7 +27,7 @@ def served(shares: list[tuple[int, str]], demands: dict[str, tuple[int, ...]], c
 def test_the_example_of_the_paper_gives_a_three_tasks_and_b_two() -> None:
     demands = [Demand("A", A)] * 5 + [Demand("B", B)] * 5
     shares = shares_before(demands, CPU_AND_MEMORY)
-    line = [(share, demand.account) for share, demand in zip(shares, demands, strict=True)]
+    line = [(share, str(demand.account)) for share, demand in zip(shares, demands, strict=True)]
     assert served(line, {"A": A, "B": B}, CPU_AND_MEMORY) == {"A": 3, "B": 2}
 
 

@@ -235,4 +235,4 @@ class Books(RuleBasedStateMachine):
 
 
 TestBooks: Any = Books.TestCase
-TestBooks.settings = settings(max_examples=150, stateful_step_count=60)
+TestBooks.settings = settings(max_examples=75, stateful_step_count=60)

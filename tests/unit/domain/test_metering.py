@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -142,10 +143,10 @@ def test_what_is_right_already_is_not_corrected() -> None:
 def test_a_meter_is_called_like_a_type_of_event() -> None:
     check_meter("com.example.storage.gb_hours-2", "GB hours")
     for name in ("", ".a", "a b", "a/b", "é", "a" * 129):
-        error = refusal(lambda name=name: check_meter(name, "u"))
+        error = refusal(partial(check_meter, name, "u"))
         assert (error.code, error.field) == ("invalid_name", "name")
     for unit in ("", " ", "\n", "u" * (UNIT_CHARS_MAX + 1)):
-        error = refusal(lambda unit=unit: check_meter("m", unit))
+        error = refusal(partial(check_meter, "m", unit))
         assert (error.code, error.field) == ("invalid_unit", "unit")
 
 

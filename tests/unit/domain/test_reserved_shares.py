@@ -28,7 +28,7 @@ from tests.unit.domain.books import (
 
 TIERS = range(4)
 shares = st.dictionaries(st.sampled_from(TIERS), st.integers(0, 12))
-MANY = settings(max_examples=200)
+MANY = settings(max_examples=100)
 
 
 def with_asks_below_all_limits(rows: Rows) -> Rows:

@@ -105,7 +105,7 @@ def test_an_answer_that_a_request_brought_about_does_not_count(monkeypatch: pyte
         async with listening(talking(answer(b"x" * 2_000, b"Connection: close"))) as url:
             await refused(client, url, AnswerTooLarge, 2 * FAIL_MAX)
         async with listening(talking(GOOD.replace(b"200 OK", b"500 Broken"))) as url:
-            for _ in range(2 * FAIL_MAX):
+            for _attempt in range(2 * FAIL_MAX):
                 assert (await client.post(url, "secret", b"{}")).status == 500
 
     with_client(scenario)
@@ -122,7 +122,7 @@ def test_users_who_hang_up_do_not_count() -> None:
             writer.close()
 
         async with listening(slow) as url:
-            for _ in range(2 * FAIL_MAX):
+            for _attempt in range(2 * FAIL_MAX):
                 task = asyncio.create_task(client.post(url, "secret", b"{}"))
                 await asyncio.sleep(0.01)
                 task.cancel()

@@ -1,7 +1,7 @@
 """Calls through a breaker in every style that it offers, and a clock that stands still."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from backend.messaging.breaker import Breaker
@@ -60,11 +60,10 @@ def _decorated(breaker: Breaker, work: Work) -> object:
 
 
 def _iterated(breaker: Breaker, work: Work) -> object:
-    def generate() -> object:
+    def generate() -> Iterator[object]:
         yield work()
 
-    [result] = breaker.call(generate)  # type: ignore[misc]  # it is iterable
-    return result
+    return list(breaker.call(generate)).pop()
 
 
 def _awaited(breaker: Breaker, work: Work) -> object:
