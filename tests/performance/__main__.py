@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 crashed.append(name)
                 progress.console.print(f"[red]{name} crashed[/]")
                 progress.console.print(traceback.format_exc(), markup=False, highlight=False)
-    report.write_json(rows, RESULTS)
+    report.write_json(rows, RESULTS, keep_others=bool(only))
     report.show(rows, console)
     console.print(f"{RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS} is written.")
     if crashed:

@@ -11,8 +11,6 @@ from typing import Self
 import redis
 from celery import Celery
 
-from backend.messaging.celery_app import celery_app
-
 TASK = QUEUE = "benchmark.noop"
 RESULTS = "SWARMEX_BENCHMARK_RESULTS"  # set in a worker that keeps what its tasks return
 UNACKED = "unacked"  # where Celery keeps what is being worked on
@@ -24,15 +22,17 @@ RESULTS_KEPT_S = 300
 ROOT = Path(__file__).parents[2]
 
 
-def app_with_results(redis_url: str) -> Celery:
-    """The project's application, but for its results, which the project has no use for."""
-    app = celery_app(redis_url)
-    app.conf.update(result_backend=redis_url, task_ignore_result=False, result_expires=RESULTS_KEPT_S)
+def bare_app(redis_url: str, results: bool) -> Celery:
+    """Celery as it comes: none of the settings by which the project loses nothing (late acks, events, prefetch 1)."""
+    app = Celery("bare", broker=redis_url, backend=redis_url if results else None)
+    app.conf.update(
+        broker_connection_retry_on_startup=True, task_ignore_result=not results, result_expires=RESULTS_KEPT_S
+    )
     return app
 
 
 class BareCelery:
-    """A solo worker in a process of its own, and a publisher in this one; both on the project's settings.
+    """A solo worker in a process of its own, and a publisher in this one; both on Celery's own settings.
 
     With `results` each task's result is kept in Redis and awaited by the publisher, as whoever wants to know that
     something was done must.
@@ -40,7 +40,7 @@ class BareCelery:
 
     def __init__(self, redis_url: str, results: bool = False) -> None:
         self._results = results
-        self._app = app_with_results(redis_url) if results else celery_app(redis_url)
+        self._app = bare_app(redis_url, results)
         self._redis = redis.Redis.from_url(redis_url, socket_timeout=5)
         command = [sys.executable, "-m", "celery", "--app", "tests.performance.celery_noop", "worker"]
         command += ["--pool", "solo", "--queues", QUEUE, "--loglevel", "ERROR", "--without-gossip", "--without-mingle"]

@@ -11,11 +11,14 @@ from rich.table import Table
 from tests.performance.rows import Row
 
 
-def write_json(rows: Sequence[Row], path: Path) -> None:
-    """All rows as a list of objects; replaces the file at once."""
+def write_json(rows: Sequence[Row], path: Path, keep_others: bool = False) -> None:
+    """All rows as a list of objects; replaces the file at once, or in it only the rows of these names."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps([_plain(row) for row in rows], indent=2, ensure_ascii=False) + "\n")
+    made = {row.name: _plain(row) for row in rows}
+    before = json.loads(path.read_text()) if keep_others and path.exists() else []
+    kept = [made.pop(old["name"], old) for old in before]
+    part.write_text(json.dumps([*kept, *made.values()], indent=2, ensure_ascii=False) + "\n")
     part.replace(path)
 
 

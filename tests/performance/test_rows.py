@@ -1,6 +1,7 @@
 """What the benchmarks report can be relied on: a broken promise says so, and a program finds what it looks for."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,15 @@ def test_the_figures_are_written_as_a_list_of_objects_with_every_field(tmp_path:
             "ok": True,
         }
     ]
+
+
+def test_one_benchmark_alone_replaces_its_own_figures_only(tmp_path: Path) -> None:
+    path = tmp_path / "benchmarks.json"
+    report.write_json([replace(row(1.0, 1.0, None), name=name) for name in ("first", "second")], path)
+    report.write_json([replace(row(2.0, 1.0, None), name="first")], path, keep_others=True)
+    assert [(one["name"], one["value"]) for one in json.loads(path.read_text())] == [("first", 2.0), ("second", 1.0)]
+    report.write_json([row(3.0, 1.0, None)], path)
+    assert [one["name"] for one in json.loads(path.read_text())] == ["name"]
 
 
 def test_every_module_among_the_benchmarks_is_one_and_says_what_it_measures() -> None:

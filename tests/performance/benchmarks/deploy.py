@@ -1,4 +1,4 @@
-"""An agent in a container: from the manager's wish until it is well, held against what the engine alone takes."""
+"""An agent in a container: from the runtime's start until it is well, held against what the engine alone takes."""
 
 import os
 import time
