@@ -26,7 +26,7 @@ from agents.runtimes.base import Member, Runtime
 from agents.runtimes.choice import RuntimeChoice, choose
 from agents.runtimes.environment import Deployment
 from agents.runtimes.guard import Guarded, Superseded
-from backend.bootstrap import Swarmex, utc_now
+from backend.bootstrap import Swarmex, revive_servers, utc_now
 from backend.domain.events import Event, Topic
 from backend.domain.fleet import FleetSpec, fleet_label
 from backend.domain.ids import AgentId
@@ -34,6 +34,7 @@ from backend.services import incidents, managers, scaling
 from backend.storage.agents import Sight
 
 SCALE_EVERY_S = 2.0
+SERVERS_EVERY_S = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -54,12 +55,14 @@ class ManagerAgent(DirectAgent):
         self._desired: Sequence[FleetSpec] | None = None
         self._gone: dict[str, datetime] = {}
         self._memory = scaling.Memory()
+        self._upkeep = (Chore("servers", self._revive_servers, SERVERS_EVERY_S),)
         self._chores = (Chore("scale", self._rescale, SCALE_EVERY_S),)
 
     def opened(self) -> None:
         self._lock.take()
 
     def tick(self, now: datetime) -> Pace:
+        run_due(self._upkeep, now, time.monotonic(), random())
         try:
             self._manage(now)
         except Superseded as error:
@@ -123,6 +126,11 @@ class ManagerAgent(DirectAgent):
             del self._gone[label]
             if items:
                 log.info("member.work_returned", member=label, items=items)
+
+    def _revive_servers(self, _: datetime) -> bool:
+        if revive_servers(self.app.settings):
+            log.warning("servers.revived", folder=str(self.app.folder))
+        return False
 
     def _rescale(self, now: datetime) -> bool:
         scaling.rescale(self.uow(), now, self._memory)

@@ -4,7 +4,7 @@ from backend.bootstrap.clock import utc_now
 from backend.bootstrap.collector import calm_collector
 from backend.bootstrap.logs import configure_logging
 from backend.bootstrap.schema import downgrade, enable_node_login, latest_revision, migrate
-from backend.bootstrap.wiring import Swarmex, connect, connect_node, settings, stop_servers
+from backend.bootstrap.wiring import Swarmex, connect, connect_node, revive_servers, settings, stop_servers
 from backend.config import Settings
 from backend.storage.ids import new_id
 
@@ -20,6 +20,7 @@ __all__ = [
     "latest_revision",
     "migrate",
     "new_id",
+    "revive_servers",
     "settings",
     "stop_servers",
     "utc_now",

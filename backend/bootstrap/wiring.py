@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,18 +116,20 @@ def settings() -> Settings:
         raise Invalid(f"{name} cannot be used", code="invalid_setting", field=name, accepted=first["msg"]) from None
 
 
-def connect(chosen: Settings | None = None, *, start_servers: bool = True) -> Swarmex:
+def connect(chosen: Settings | None = None, *, start_servers: bool = True, without_redis: bool = False) -> Swarmex:
     """Wire a deployment; embedded servers stand in for every URL that is not set.
 
     With `start_servers` they are started (and the schema brought up to date) when they are not up; otherwise raises
-    Unavailable saying how to start them.
+    Unavailable saying how to start them. `without_redis` starts nothing and is content with PostgreSQL.
     """
     chosen = chosen or settings()
     if chosen.database_url and chosen.redis_url:
         return Swarmex(chosen, chosen.database_url, chosen.redis_url)
     from backend import embedded  # slow to import, and often not needed
 
-    servers = embedded.ensure(chosen.folder) if start_servers else embedded.find(chosen.folder)
+    start_servers = start_servers and not without_redis
+    found = embedded.ensure if start_servers else partial(embedded.find, without_redis=without_redis)
+    servers = found(chosen.folder)
     if servers is None:
         raise Unavailable(
             f"no servers run in {chosen.folder}",
@@ -139,6 +141,15 @@ def connect(chosen: Settings | None = None, *, start_servers: bool = True) -> Sw
     if start_servers and market.schema_revision() != latest_revision():
         migrate(market.database_url)
     return market
+
+
+def revive_servers(chosen: Settings) -> bool:
+    """Start embedded servers that died again, where they were; returns whether any had. Raises EmbeddedServerFailed."""
+    if chosen.database_url and chosen.redis_url:
+        return False
+    from backend import embedded
+
+    return embedded.revive(chosen.folder)
 
 
 def stop_servers(chosen: Settings | None = None) -> None:

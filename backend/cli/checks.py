@@ -42,12 +42,16 @@ def examine(settings: "Settings") -> Iterator[Finding]:
     """All findings, from the ground up; what stands on something that is down is not looked at."""
     yield _folder(settings)
     yield _disk(settings)
-    if is_embedded(settings) and not servers.are_up(settings):
+    complete = not is_embedded(settings) or servers.are_up(settings)
+    if not complete and not servers.are_up(settings, without_redis=True):
         yield Finding("servers", Verdict.WRONG, "PostgreSQL and Redis do not run", "`swarmex up` starts everything")
         return
+    if not complete:
+        do = f"if its process hangs, end it: kill -9 $(cat {settings.folder}/redis/redis.pid); the manager starts another"
+        yield Finding("redis", Verdict.WRONG, "it does not answer: queues and events stand still", do)
     from backend import bootstrap
 
-    market = bootstrap.connect(settings, start_servers=False)
+    market = bootstrap.connect(settings, start_servers=False, without_redis=not complete)
     try:
         yield from _running(market)
     finally:

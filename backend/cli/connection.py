@@ -7,7 +7,7 @@ from uuid import UUID
 
 from backend.cli.output import note
 from backend.domain.access import Principal, Role
-from backend.domain.errors import Conflict, Invalid, NotFound, Unavailable
+from backend.domain.errors import Conflict, Invalid, NotFound, SwarmexError, Unavailable
 from backend.domain.ids import AccountId, DocumentId
 
 if TYPE_CHECKING:
@@ -60,7 +60,24 @@ def _connect(settings: "Settings") -> "Swarmex":
             bootstrap.connect(settings, start_servers=False).close()
         except Unavailable:
             note(f"Starting PostgreSQL and Redis in {settings.folder}; `swarmex down` stops them.")
-    return bootstrap.connect(settings)
+    try:
+        return bootstrap.connect(settings)
+    except SwarmexError as error:
+        return _without_redis(settings, error)
+
+
+def _without_redis(settings: "Settings", error: SwarmexError) -> "Swarmex":
+    """What the database alone is enough for need not wait for a Redis that hangs; raises `error` if that is not it."""
+    from backend import bootstrap
+
+    try:
+        wired = bootstrap.connect(settings, without_redis=True)
+    except Unavailable:
+        raise error from None
+    note(
+        f"Redis does not answer, this goes on without it: {error.message.splitlines()[0]} `swarmex doctor` tells more."
+    )
+    return wired
 
 
 def operator(account_id: AccountId | None = None) -> Principal:

@@ -22,12 +22,12 @@ def start(settings: "Settings") -> tuple["Swarmex", bool]:
     return market, started
 
 
-def are_up(settings: "Settings") -> bool:
-    """Whether the data folder's servers answer."""
+def are_up(settings: "Settings", *, without_redis: bool = False) -> bool:
+    """Whether the data folder's servers answer, or PostgreSQL alone."""
     from backend import bootstrap
 
     try:
-        bootstrap.connect(settings, start_servers=False).close()
+        bootstrap.connect(settings, start_servers=False, without_redis=without_redis).close()
     except Unavailable:
         return False
     return True

@@ -16,7 +16,7 @@ from backend.embedded.account import Account, account_for
 from backend.embedded.failure import EmbeddedServerFailed
 from backend.embedded.lock import locked
 
-__all__ = ["EmbeddedServerFailed", "Servers", "ensure", "find", "remove", "stop"]
+__all__ = ["EmbeddedServerFailed", "Servers", "ensure", "find", "remove", "revive", "stop"]
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,27 @@ def ensure(folder: Path, *, durable: bool = True) -> Servers:
     return _servers(postgres_port, redis_port, passes, started=postgres_started or redis_started)
 
 
-def find(folder: Path) -> Servers | None:
-    """The servers of `folder` if both are up and answer, else None; starts nothing and takes no lock."""
+def find(folder: Path, *, without_redis: bool = False) -> Servers | None:
+    """The servers of `folder` if both are up and answer, else None; starts nothing and takes no lock.
+
+    `without_redis` is for who can do with PostgreSQL alone: then Redis's address is where it was last.
+    """
     where = places.existing(places.canonical(folder))
     passes = passwords.load(where) if where else None
     if where is None or passes is None:
         return None
     postgres_port = postgres.answering(where)
-    redis_port = redis.answering(where, passes)
+    redis_port = redis.last_port(where) if without_redis else redis.answering(where, passes)
     if postgres_port is None or redis_port is None:
         return None
     return _servers(postgres_port, redis_port, passes, started=False)
+
+
+def revive(folder: Path) -> bool:
+    """Start again what died of servers that were up in `folder`; returns whether anything had. Raises as `ensure`."""
+    if places.existing(places.canonical(folder)) is None or find(folder):
+        return False
+    return ensure(folder).started
 
 
 def stop(folder: Path) -> None:

@@ -29,8 +29,13 @@ PID_FILE = "redis.pid"
 
 def answering(where: Places, passes: Passwords) -> int | None:
     """The port of this folder's server if it is up and takes our password, else None."""
-    port = ports.port_in(where.redis_configuration)
+    port = last_port(where)
     return port if port is not None and _answers(port, passes) else None
+
+
+def last_port(where: Places) -> int | None:
+    """The port that this folder's server was given when it was started last."""
+    return ports.port_in(where.redis_configuration)
 
 
 def ensure(where: Places, account: Account, passes: Passwords, binary: Path) -> tuple[int, bool]:
