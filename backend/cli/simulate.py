@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ import typer
 from backend.cli.day_views import document, hours_table, tiers_table, totals_shown
 from backend.cli.options import AsJson, examples
 from backend.cli.output import console, notes, print_json, record
-from backend.domain.errors import Invalid
+from backend.domain.errors import Invalid, Unavailable
 from backend.domain.pricing import EPOCH_S
 
 if TYPE_CHECKING:  # with numpy, OR-tools and the auctions behind it, which no other verb should wait for
@@ -80,6 +81,13 @@ def _check(seed: int, png: Path | None) -> None:
     if not 0 <= seed <= SEED_MAX:
         raise Invalid(f"seed cannot be {seed}", code="invalid_seed", field="seed", accepted=f"0 to {SEED_MAX}")
     if png:
+        if find_spec("matplotlib") is None:
+            raise Unavailable(
+                "matplotlib is not installed here",
+                code="no_plots",
+                field="png",
+                accepted="leave it out, or run this outside of the image, which draws nothing",
+            )
         with _writing(png):
             png.open("ab").close()
 
