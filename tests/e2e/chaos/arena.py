@@ -28,6 +28,7 @@ from tests.e2e.chaos.recovery import Recovery, recovery
 from tests.e2e.chaos.servers import BreakableServers
 from tests.market import Market
 from tests.onnx_files import request, write_doubling, write_slow
+from tests.waiting import PATIENCE_S
 
 POOL = "arena"
 NODES = 4
@@ -44,8 +45,7 @@ DOOMED = 5  # orders of a model whose file was exchanged: they must fail, with a
 BATCHES_SHARE = 20  # every so many orders has several items
 ITEMS = 4
 DEADLINE_S = 900
-END_MAX_S = 120.0
-READY_MAX_S = 60.0
+END_MAX_S = 300.0
 POLL_S = 0.05
 OUTPUT = b'"data":[2.0,4.0]'
 LOG_TAIL = 1_500
@@ -155,7 +155,7 @@ class Arena:
             name, victim = self.dice.choice(sorted(self.members(kind).items()))
         self.strike(f"{name} killed")
         victim.send_signal(signal.SIGKILL)
-        psutil.wait_procs([victim], timeout=READY_MAX_S)
+        psutil.wait_procs([victim], timeout=PATIENCE_S)
         return name
 
     def ended(self) -> int:
@@ -201,7 +201,7 @@ class Arena:
         with self.market.app.engine.connect() as connection:
             return list(connection.execute(text(statement), binds))
 
-    def until(self, holds: Callable[[], object], what: str, timeout_s: float = READY_MAX_S) -> None:
+    def until(self, holds: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait until something holds, the database being away meanwhile or not."""
         deadline = time.monotonic() + timeout_s
         while True:

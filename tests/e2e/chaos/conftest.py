@@ -10,12 +10,11 @@ import pytest
 
 from tests.e2e.chaos.arena import Arena
 from tests.e2e.chaos.servers import BreakableServers
+from tests.recoveries import PROPERTY
 
 SEED = "1"
 SHORT = "test_short.py"
 ORDERS = 2_000
-
-told = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,14 +32,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if long:
         items[:] = [item for item in items if item not in set(long)]
         config.hook.pytest_deselected(items=long)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The recovery times, whether tests passed or not."""
-    if lines := config.stash.get(told, []):
-        terminalreporter.section(f"recovery, seed {_seed(config)}")
-        for line in lines:
-            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
@@ -79,9 +70,7 @@ def ended(request: pytest.FixtureRequest, record_property: Callable[[str, object
     """Waits until all has ended well, and tells what it took."""
 
     def done(arena: Arena) -> None:
-        took = arena.await_ended()
-        request.config.stash.setdefault(told, []).append(str(took))
-        record_property("recovery", str(took))
+        record_property(PROPERTY, f"seed {_seed(request.config)}: {arena.await_ended()}")
 
     return done
 

@@ -6,7 +6,7 @@ import subprocess
 from types import TracebackType
 from typing import Self
 
-COMMAND_TIMEOUT_S = 10.0
+COMMAND_TIMEOUT_S = 60.0
 NET = "10.213.77"  # of nobody's; the cable has one end here and one in the room
 
 

@@ -10,8 +10,7 @@ from backend import embedded
 from backend.embedded import daemon, places
 from tests.own_redis import OwnRedis
 from tests.performance.servers import DurableServers
-
-END_MAX_S = 20.0
+from tests.waiting import PATIENCE_S
 
 
 class BreakableServers(DurableServers):
@@ -35,7 +34,7 @@ class BreakableServers(DurableServers):
         where = places.existing(places.canonical(self.folder / "servers"))
         assert where is not None
         postmaster = psutil.Process(int((where.cluster / "postmaster.pid").read_text().splitlines()[0]))
-        assert daemon.end([postmaster], ((signal.SIGQUIT, END_MAX_S),))
+        assert daemon.end([postmaster], ((signal.SIGQUIT, PATIENCE_S),))
 
     def restart_postgres(self) -> None:
         """Start it where it was; returns when it has recovered and answers."""

@@ -13,14 +13,14 @@ from backend.services import joining
 from tests.e2e.chaos import network
 from tests.e2e.chaos.arena import Arena
 from tests.e2e.chaos.conftest import ORDERS
+from tests.waiting import PATIENCE_S
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 
 ON_ATTIC = """
     SELECT i.id FROM work_items i JOIN leases l ON l.id = i.lease_id JOIN nodes n ON n.id = l.node_id
     WHERE n.name = 'attic' AND i.state = 'running'
 """
-STOP_S = 30.0
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_node_that_is_cut_off_keeps_nothing_and_comes_back(
         arena.prove()
     finally:
         attic.terminate()
-        attic.wait(STOP_S)
+        attic.wait(PATIENCE_S)
 
 
 def join(arena: Arena, room: network.Room) -> "subprocess.Popen[bytes]":

@@ -11,8 +11,9 @@ import pytest
 from backend.domain.fleet import AgentKind
 from tests.e2e.chaos.arena import Arena
 from tests.e2e.chaos.conftest import ORDERS
+from tests.waiting import PATIENCE_S
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 
 LOST = re.compile(r'"lost": [1-9]')
 HOLDS = """
@@ -35,7 +36,7 @@ def test_an_agent_that_sleeps_past_its_lease_commits_nothing_when_it_wakes(
     again = arena.query("SELECT id FROM work_items WHERE id = ANY(:ids) AND attempt > 1", ids=held)
     assert again, "what it held ran elsewhere"
     sleeper.send_signal(signal.SIGTERM)
-    assert sleeper.wait(30) == 0
+    assert sleeper.wait(PATIENCE_S) == 0
 
 
 def frozen_at_work(arena: Arena, sleeper: "subprocess.Popen[bytes]") -> list[UUID]:

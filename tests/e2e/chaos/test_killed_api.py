@@ -18,14 +18,14 @@ from tests.e2e.chaos.arena import Arena
 from tests.e2e.chaos.conftest import ORDERS
 from tests.market import REQUEST
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 
 BATCHES = 40
 BATCH = 10
 CLIENTS = 4
-TIMEOUT_S = 5.0
+TIMEOUT_S = 60.0
 RETRY_S = 0.1
-PLACED_MAX_S = 60.0
+PLACED_MAX_S = 300.0
 WORKLOAD = {
     "workload": "inference",
     "model": "brisk",
