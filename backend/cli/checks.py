@@ -47,7 +47,7 @@ def examine(settings: "Settings") -> Iterator[Finding]:
         yield Finding("servers", Verdict.WRONG, "PostgreSQL and Redis do not run", "`swarmex up` starts everything")
         return
     if not complete:
-        do = f"if its process hangs, end it: kill -9 $(cat {settings.folder}/redis/redis.pid); the manager starts another"
+        do = f"if its process hangs: kill -9 $(cat {settings.folder}/redis/redis.pid); the manager starts another"
         yield Finding("redis", Verdict.WRONG, "it does not answer: queues and events stand still", do)
     from backend import bootstrap
 

@@ -58,6 +58,7 @@ class CloseReason(StrEnum):
     NO_CAPACITY = "no_capacity"
     NEEDS_UNMET = "needs_unmet"
     LIMIT_BELOW_MARKET = "limit_below_market"
+    NO_PRICE = "no_price"
     OUTBID = "outbid"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     SESSION_IDLE = "session_idle"
@@ -73,6 +74,7 @@ _FINAL: Mapping[CloseReason, OrderState] = {
     CloseReason.NO_CAPACITY: OrderState.EXPIRED,
     CloseReason.NEEDS_UNMET: OrderState.EXPIRED,
     CloseReason.LIMIT_BELOW_MARKET: OrderState.EXPIRED,
+    CloseReason.NO_PRICE: OrderState.EXPIRED,
     CloseReason.OUTBID: OrderState.EXPIRED,
     CloseReason.HOLD_EXPIRED: OrderState.EXPIRED,
     CloseReason.ATTEMPTS_EXHAUSTED: OrderState.FAILED,

@@ -20,22 +20,29 @@ def serve_dedicated(book: Book, waiting: Ints, wanted: Ints, left: Ints) -> Trad
     rows = waiting[np.isin(bids.kind[waiting], kinds)]
     if not len(rows):
         return Trades()
-    machines = Machines.of(asks.machines)
-    idle = np.array([m.busy_slots == 0 and m.slots == a for m, a in zip(asks.machines, asks.slots, strict=True)], bool)
-    suits = {kind: feasible(bids.kinds[kind].needs, machines) & idle for kind in kinds}
+    machines, entire = Machines.of(asks.machines), whole(book, left)
+    suits = {kind: feasible(bids.kinds[kind].needs, machines) & entire for kind in kinds}
     cheapest = np.argsort(asks.ask_nano, kind="stable")
     pairs = []
     for row in rows:
         for ask in cheapest[suits[int(bids.kind[row])][cheapest]]:
             if asks.ask_nano[ask] > bids.limit_nano[row]:
                 break
-            if 0 < left[ask] == asks.slots[ask] <= wanted[row]:
+            if 0 < left[ask] <= wanted[row]:
                 pairs.append((row, ask, left[ask]))
                 wanted[row] -= left[ask]
                 left[ask] = 0
         wanted[row] = 0
     bid, ask, slots = np.array(pairs, np.int64).reshape(-1, 3).T
     return Trades(bid, ask, slots, slots, slots)
+
+
+def whole(book: Book, left: Ints) -> Flags:
+    """Which of the asks are of idle nodes, all of whose slots are offered and left."""
+    machines = book.asks.machines
+    idle = np.array([m.busy_slots == 0 and m.slots == n for m, n in zip(machines, left, strict=True)], bool)
+    entire: Flags = idle & (left == book.asks.slots)
+    return entire
 
 
 def suiting(book: Book, offered: Flags) -> list[Flags]:

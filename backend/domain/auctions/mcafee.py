@@ -21,8 +21,9 @@ from backend.domain.ids import OrderId
 def clear_mcafee(book: Book, _seed: int = 0) -> Clearing:
     """Match a book so that nobody gains by another price than their own; the market keeps what is between the prices.
 
-    One buyer or one seller alone is no market: no trade. Orders that need more of a node than a slot take no part; they
-    are cleared by the uniform auction on what is left. Reserved shares do not apply: they would make waiting pay.
+    One buyer or one seller alone has nobody to take a price from: no trade. Orders that need more of a node than a slot
+    take no part; they are cleared by the uniform auction on what is left. Reserved shares do not apply: they would make
+    waiting pay.
     """
     bids, asks = book.bids, book.asks
     hard = np.array([kind.needs.hard for kind in bids.kinds], bool)
@@ -34,7 +35,7 @@ def clear_mcafee(book: Book, _seed: int = 0) -> Clearing:
     price = int(trades.pays_nano[0]) if len(trades) else None
 
     def explain() -> dict[OrderId, Miss]:
-        return misses(book, plain, asks.slots, trades, price, thin=False)
+        return misses(book, plain, asks.slots, trades, price, book.reserve_nano, alone)
 
     rest = np.setdiff1d(np.arange(len(bids)), plain)
     if not len(rest):

@@ -12,7 +12,7 @@ Mechanism = Callable[[Book, int], Clearing]
 
 MECHANISMS: Mapping[str, Mechanism] = {"uniform": clear_uniform, "mcafee": clear_mcafee}
 DEFAULT_MECHANISM = "uniform"
-RULES = 1  # the version of everything that a clearing follows; a replay under other rules proves nothing
+RULES = 2  # the version of everything that a clearing follows; a replay under other rules proves nothing
 
 
 def clear(book: Book, mechanism: str = DEFAULT_MECHANISM, seed: int = 0) -> Clearing:

@@ -16,6 +16,7 @@ class Unmatched(StrEnum):
     NO_CAPACITY = "no_capacity"
     NEEDS_UNMET = "needs_unmet"
     LIMIT_BELOW_MARKET = "limit_below_market"
+    NO_PRICE = "no_price"
     OUTBID = "outbid"
 
 
@@ -24,7 +25,8 @@ class Miss:
     """The reason nearest to success, and what would have matched.
 
     `limit_nano` is the price per slot-second that a limit had to reach (the spot price: asks are sealed) or, of who was
-    outbid, to exceed (the epoch's price); `shortfalls` is what the node that lacks least is short of.
+    outbid, to exceed (the epoch's price); where too few bid or sell for a price, no limit would have matched.
+    `shortfalls` is what the node that lacks least is short of.
     """
 
     reason: Unmatched

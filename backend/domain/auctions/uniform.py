@@ -23,8 +23,8 @@ def clear_uniform(book: Book, _seed: int = 0, k_ppm: int = K_PPM) -> Clearing:
     """Trade the largest volume at which the marginal bid still covers the marginal ask.
 
     Price = ask + k (bid − ask) at the margin, rounded down, within the book's reserve and cap. With fewer than two bids
-    or asks there is no price to discover: trades happen at the spot price, where limit ≥ spot ≥ ask. It needs no
-    lottery, hence no seed.
+    or asks there is nobody to split a gap with: all trade at the spot price or, above it, at the highest ask that
+    trades, which everybody who trades covers. It needs no lottery, hence no seed.
     """
     everybody = np.arange(len(book.bids))
     return clear_rows(book, everybody, book.asks.slots.copy(), k_ppm)
@@ -35,29 +35,24 @@ def clear_rows(book: Book, rows: Ints, free: Ints, k_ppm: int = K_PPM) -> Cleari
     bids, asks = book.bids, book.asks
     sellers = (free > 0).nonzero()[0]
     thin = len(rows) < 2 or len(sellers) < 2
-    least, most = (book.spot_nano, book.spot_nano) if thin else (book.reserve_nano, book.cap_nano)
-    buyers = rows[bids.limit_nano[rows] >= max(least, book.reserve_nano)]
-    found = sellers[asks.ask_nano[sellers] <= min(most, book.cap_nano)]
-    buyers, found = by_limit(bids, buyers), by_ask(asks.ask_nano, found)
-    crossing = cross(bids.limit_nano[buyers], bids.slots[buyers], asks.ask_nano[found], free[found])
-    price = _price(book, crossing, buyers, found, thin, k_ppm)
-    if price is None:
-        trades = Trades()
-    elif _alike(book, buyers, found, free):
-        trades = _at_one_price(book, crossing, buyers, found, price)
-    else:
-        trades = _in_sections(book, buyers, found, free, price)
-    traded_at = price if len(trades) else None
-    return Clearing(book, traded_at, trades, lambda: misses(book, rows, free, trades, traded_at, thin))
+    least = min(max(book.spot_nano, book.reserve_nano), book.cap_nano) if thin else book.reserve_nano
+    buyers = by_limit(bids, rows[bids.limit_nano[rows] >= least])
+    found = by_ask(asks.ask_nano, sellers[asks.ask_nano[sellers] <= book.cap_nano])
+    places = cross(bids.limit_nano[buyers], bids.slots[buyers], asks.ask_nano[found], free[found])
+    crossing = Crossing(buyers[places.bid], found[places.ask], places.slots)
+    alike = not crossing or _alike(book, buyers, found, free)
+    sections = None if alike else _in_sections(book, buyers, found, free)
+    sold = crossing.ask if sections is None else sections.ask
+    if not len(sold):
+        return Clearing(book, None, Trades(), lambda: misses(book, rows, free, Trades(), None, least))
+    # One side of a thin market is one row: the highest ask is its own, or its limit covers all that it trades with.
+    price = int(asks.ask_nano[sold].max(initial=least)) if thin else _price(book, crossing, k_ppm)
+    trades = _at_one_price(book, crossing, price) if sections is None else _priced(book, sections, price)
+    return Clearing(book, price, trades, lambda: misses(book, rows, free, trades, price, least))
 
 
-def _price(book: Book, crossing: Crossing, buyers: Ints, sellers: Ints, thin: bool, k_ppm: int) -> int | None:
-    if not crossing:
-        return None
-    if thin:
-        return min(max(book.spot_nano, book.reserve_nano), book.cap_nano)
-    limit = int(book.bids.limit_nano[buyers[crossing.bid[-1]]])
-    ask = int(book.asks.ask_nano[sellers[crossing.ask[-1]]])
+def _price(book: Book, crossing: Crossing, k_ppm: int) -> int:
+    limit, ask = int(book.bids.limit_nano[crossing.bid[-1]]), int(book.asks.ask_nano[crossing.ask[-1]])
     return min(max(ask + k_ppm * (limit - ask) // PPM, book.reserve_nano), book.cap_nano)
 
 
@@ -88,14 +83,14 @@ def _hard_kinds(book: Book) -> list[int]:
     return [number for number, kind in enumerate(book.bids.kinds) if kind.needs.hard]
 
 
-def _at_one_price(book: Book, crossing: Crossing, buyers: Ints, sellers: Ints, price: int) -> Trades:
-    won = pair_up(book, Crossing(buyers[crossing.bid], sellers[crossing.ask], crossing.slots))
+def _at_one_price(book: Book, crossing: Crossing, price: int) -> Trades:
+    won = pair_up(book, crossing)
     prices = np.full(len(won.bid), price, np.int64)
     return Trades(won.bid, won.ask, won.slots, prices, prices)
 
 
-def _in_sections(book: Book, buyers: Ints, sellers: Ints, free: Ints, price: int) -> Trades:
-    """Whole nodes first, then what is reserved tier by tier, then everybody by price."""
+def _in_sections(book: Book, buyers: Ints, sellers: Ints, free: Ints) -> Trades:
+    """Whole nodes first, then what is reserved tier by tier, then everybody by limits and asks; not priced yet."""
     left = np.zeros_like(free)
     left[sellers] = free[sellers]
     wanted = np.zeros(len(book.bids), np.int64)
@@ -105,7 +100,7 @@ def _in_sections(book: Book, buyers: Ints, sellers: Ints, free: Ints, price: int
     for tier, slots in book.reserved.items() if contested else ():
         _serve_reserved(book, buyers[book.bids.tier[buyers] == tier], slots, wanted, left, parts)
     parts.append(_first(book, wanted, left, parts))
-    return _priced(book, Trades.joined(parts), price)
+    return Trades.joined(parts)
 
 
 def _serve_reserved(book: Book, buyers: Ints, slots: int, wanted: Ints, left: Ints, parts: list[Trades]) -> None:

@@ -124,8 +124,13 @@ def offered(rows: Rows) -> list[Ask]:
 
 
 def is_thin(rows: Rows) -> bool:
-    """Whether a side has fewer than two rows, so that the spot price decides."""
+    """Whether a side has fewer than two rows, so that nothing is sold below the spot price."""
     return len(rows.bids) < 2 or len(offered(rows)) < 2
+
+
+def least_price(rows: Rows) -> int:
+    """The least that anybody may pay, in a book without a reserve."""
+    return rows.spot_nano if is_thin(rows) else 1
 
 
 def machine_of(offer: Ask) -> Machine:
@@ -187,24 +192,21 @@ def volume_at(rows: Rows, price: int) -> int:
 
 
 def best_volume(rows: Rows) -> int:
-    """The most slots that any one price lets change hands, found by trying all prices."""
-    if is_thin(rows):
-        return volume_at(rows, rows.spot_nano)
-    prices = {b.limit_nano for b in rows.bids} | {a.ask_nano for a in rows.asks}
-    return max(volume_at(rows, price) for price in prices)
+    """The most slots that any one price that may be lets change hands, found by trying all prices."""
+    prices = {b.limit_nano for b in rows.bids} | {a.ask_nano for a in rows.asks} | {least_price(rows)}
+    return max(volume_at(rows, price) for price in prices if price >= least_price(rows))
 
 
-def best_welfare(rows: Rows, across_nano: int | None = None) -> int:
+def best_welfare(rows: Rows) -> int:
     """The largest welfare of any assignment of slots to pairs that suit: a linear programme, whose corners are whole.
 
-    With `across_nano` only pairs on both sides of that price count, as in a market that trades at its spot price.
+    Bids below the least price count for nothing.
     """
     pairs = [
         (b, a)
         for b, order in enumerate(rows.bids)
         for a, offer in enumerate(rows.asks)
-        if order.limit_nano >= offer.ask_nano and suits(order.needs, machine_of(offer))
-        if across_nano is None or offer.ask_nano <= across_nano <= order.limit_nano
+        if order.limit_nano >= max(offer.ask_nano, least_price(rows)) and suits(order.needs, machine_of(offer))
     ]
     if not pairs:
         return 0

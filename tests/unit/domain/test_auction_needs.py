@@ -94,8 +94,7 @@ def test_reserved_shares_break_no_need_either(rows: Rows, first: int, second: in
 @MANY
 @given(cheap_books)
 def test_no_other_assignment_to_nodes_that_suit_gains_more(rows: Rows) -> None:
-    best = best_welfare(rows, rows.spot_nano if is_thin(rows) else None)
-    assert welfare(rows, rows.clear()) == best
+    assert welfare(rows, rows.clear()) == best_welfare(rows)
 
 
 @given(needy_books, st.randoms(use_true_random=False))
@@ -193,9 +192,29 @@ def test_dedicated_orders_are_served_in_line_not_by_price() -> None:
     assert clearing.unmatched[rows.bids[0].order_id].reason is Unmatched.OUTBID
 
 
-def test_in_a_thin_market_needs_hold_too_and_the_spot_price_is_the_price() -> None:
-    rows = market([bid(1, 9, needs=GPU)], [ask(1, 3), ask(2, 4, machine=machine(2, gpu_model="a100"))])
-    assert [(f.offer_id.int, f.pays_nano) for f in rows.clear().fills] == [(2, SPOT)]
+@pytest.mark.parametrize(("price", "paid"), [(SPOT - 1, SPOT), (SPOT + 3, SPOT + 3), (2 * SPOT, None)])
+def test_in_a_thin_market_needs_hold_too_and_asks_of_nodes_that_lack_them_set_no_price(
+    price: int, paid: int | None
+) -> None:
+    able = ask(2, price, machine=machine(2, gpu_model="a100"))
+    rows = market([bid(1, 9, slots=2, needs=GPU)], [ask(1, 3), able, ask(3, 9)])
+    assert [(f.offer_id.int, f.pays_nano) for f in rows.clear().fills] == ([(2, paid)] if paid else [])
+    assert rows.clear().price_nano == paid
+
+
+@MANY
+@given(needy_books)
+def test_in_a_thin_market_all_pay_the_spot_price_or_the_highest_ask_that_trades(rows: Rows) -> None:
+    clearing = rows.clear()
+    if is_thin(rows) and clearing.fills:
+        price = max(rows.spot_nano, *(rows.ask_of(fill).ask_nano for fill in clearing.fills))
+        assert {fill.pays_nano for fill in clearing.fills} == {clearing.price_nano} == {price}
+
+
+@MANY
+@given(needy_books)
+def test_the_uniform_auction_always_finds_a_price(rows: Rows) -> None:
+    assert Unmatched.NO_PRICE not in {miss.reason for miss in rows.clear().unmatched.values()}
 
 
 def test_whole_nodes_that_are_all_larger_than_the_order_are_the_reason_and_not_a_price() -> None:
@@ -203,6 +222,17 @@ def test_whole_nodes_that_are_all_larger_than_the_order_are_the_reason_and_not_a
     miss = rows.clear().unmatched[rows.bids[0].order_id]
     assert miss.reason is Unmatched.NEEDS_UNMET
     assert [short.need for short in miss.shortfalls] == ["dedicated"]
+
+
+def test_whole_nodes_of_which_a_part_is_not_offered_are_no_capacity_for_who_wants_them_so() -> None:
+    rows = market([bid(1, 90, needs=Needs(dedicated=True))], [ask(1, 3, machine=machine(1, slots=2))])
+    assert rows.clear().unmatched[rows.bids[0].order_id].reason is Unmatched.NO_CAPACITY
+
+
+def test_a_cheap_node_that_is_too_large_to_be_had_whole_does_not_hide_that_the_limit_is_too_low_for_others() -> None:
+    rows = market([bid(1, 9, slots=2, needs=Needs(dedicated=True))], [ask(1, 3, slots=3), ask(2, 10, slots=2)])
+    miss = rows.clear().unmatched[rows.bids[0].order_id]
+    assert (miss.reason, miss.limit_nano) == (Unmatched.LIMIT_BELOW_MARKET, 10)
 
 
 def test_one_low_bid_does_not_shrink_what_others_pay_for_what_they_like() -> None:

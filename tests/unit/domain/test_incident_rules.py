@@ -39,7 +39,6 @@ def lost(*agents: AgentSeen, **wanted: int) -> list[Finding]:
 
 def test_nothing_is_found_where_nothing_is() -> None:
     assert findings(Observations()) == []
-    assert findings(Observations(breakers=None)) == []
 
 
 def test_an_agent_that_fell_silent_is_lost_and_critical_if_it_was_the_last_of_its_kind() -> None:

@@ -53,12 +53,6 @@ def test_what_is_gone_is_over_after_it_has_been_calm() -> None:
     assert (over.resolved_at, over.state) == (NOW, IncidentState.RESOLVED)
 
 
-def test_what_could_not_be_looked_at_stays_as_it_is() -> None:
-    breaker = known(kind=IncidentKind.BREAKER_OPEN, seen_s=9_999)
-    assert decide([], [breaker], NOW, {IncidentKind.BREAKER_OPEN}) == Decision()
-    assert decide([], [breaker], NOW).resolved
-
-
 def test_of_one_subject_the_worst_counts_and_it_never_gets_milder() -> None:
     critical = found(severity=Severity.CRITICAL, summary="bad")
     assert decide([found(), critical, found(holds=True)], [], NOW).opened == (critical,)

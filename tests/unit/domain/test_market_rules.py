@@ -11,6 +11,7 @@ from backend.domain.market_rules import (
     RuleChange,
     changed,
     check_market,
+    read_market,
 )
 from backend.domain.pricing import CAP_NANO, Control, Market, Supply, next_spot
 
@@ -58,6 +59,16 @@ def test_a_price_at_the_lowest_floor_can_still_rise() -> None:
     lowest = Control(floor_nano=FLOOR_NANO_MIN)
     assert next_spot(FLOOR_NANO_MIN, Supply(1, 1, None), lowest) > FLOOR_NANO_MIN
     assert next_spot(FLOOR_NANO_MIN - 1, Supply(1, 1, None), Control(floor_nano=1)) == FLOOR_NANO_MIN - 1
+
+
+@pytest.mark.parametrize("text", ["", "/", "cloud", "cloud/", "/north", "x" * 500])
+def test_what_does_not_name_class_and_region_is_told_how_markets_are_named(text: str) -> None:
+    assert read_market("fog/north") == Market("fog", "north")
+    with pytest.raises(Invalid) as refused:
+        read_market(text)
+    assert (refused.value.code, refused.value.field) == ("invalid_market", "market")
+    assert str(refused.value.accepted).startswith("CLASS/REGION, as in cloud/north")
+    assert len(refused.value.message) < 100
 
 
 @pytest.mark.parametrize(

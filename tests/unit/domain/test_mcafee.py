@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.domain.auctions import Clearing, Unmatched
+from backend.domain.auctions import Ask, Clearing, Miss, Unmatched, clear
 from backend.domain.machines import Needs
 from tests.unit.domain.books import (
     SPOT,
@@ -249,10 +249,25 @@ def test_books_with_some_needs_keep_every_rule_too(rows: Rows, data: st.DataObje
     assert surplus(clearing) >= 0
 
 
-@pytest.mark.parametrize(("limits", "prices"), [([9], [3, 4]), ([9, 8], [3])])
-def test_who_is_alone_is_told_that_there_is_no_capacity_though_the_price_was_right(
+@pytest.mark.parametrize(("limits", "prices"), [([9], [3, 4]), ([9, 8], [3]), ([9], [3]), ([9, 2], [8, 10])])
+def test_where_too_few_bid_or_sell_it_is_a_price_that_lacks_and_no_limit_would_have_matched(
     limits: list[int], prices: list[int]
 ) -> None:
-    clearing = singles(limits, prices).clear("mcafee")
-    assert {miss.reason for miss in clearing.unmatched.values()} == {Unmatched.NO_CAPACITY}
-    assert (clearing.price_nano, SPOT) == (None, SPOT)
+    rows = singles(limits, prices)
+    clearing = rows.clear("mcafee")
+    assert (clearing.price_nano, clearing.unmatched[rows.bids[0].order_id]) == (None, Miss(Unmatched.NO_PRICE))
+
+
+def test_without_a_slot_it_is_the_capacity_that_lacks_whoever_is_alone() -> None:
+    rows = market([bid(1, 9)], [ask(1, 3, slots=0), ask(2, 3, slots=0)])
+    assert rows.clear("mcafee").unmatched == {rows.bids[0].order_id: Miss(Unmatched.NO_CAPACITY)}
+
+
+@pytest.mark.parametrize("asks", [[ask(1, price)] for price in (1, 5, 9)])
+def test_no_limit_can_feel_for_the_ask_of_who_sells_alone(asks: list[Ask]) -> None:
+    book = replace(singles(GRID, []), asks=tuple(asks)).book
+    told = clear(replace(book, reserve_nano=SPOT), "mcafee").unmatched
+    assert told == {
+        id_: Miss(Unmatched.NO_PRICE) if limit >= SPOT else Miss(Unmatched.LIMIT_BELOW_MARKET, SPOT)
+        for id_, limit in zip(book.bids.ids, GRID, strict=True)
+    }

@@ -95,6 +95,7 @@ def test_slots_are_limited_by_the_tier(tier: Any) -> None:
                 CloseReason.NO_CAPACITY,
                 CloseReason.NEEDS_UNMET,
                 CloseReason.LIMIT_BELOW_MARKET,
+                CloseReason.NO_PRICE,
                 CloseReason.OUTBID,
                 CloseReason.HOLD_EXPIRED,
             },

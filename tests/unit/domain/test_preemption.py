@@ -5,7 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.domain.ids import LeaseId, NodeId, OrderId
+from backend.domain.ids import LeaseId, NodeId, OfferId, OrderId
 from backend.domain.machines import NO_NEEDS, Machine, Needs
 from backend.domain.preemption import Interruptible, Wanting, make_room
 
@@ -20,7 +20,8 @@ def running(
 ) -> Interruptible:
     """A lease of an order that may be interrupted."""
     machine = Machine(NodeId(UUID(int=number)), slots, slots, cores=cores)
-    return Interruptible(LeaseId(UUID(int=number)), tier, limit, slots, ask, machine, leaving)
+    id_ = UUID(int=number)
+    return Interruptible(LeaseId(id_), tier, limit, slots, ask, machine, leaving, OrderId(id_), OfferId(id_))
 
 
 def told(orders: list[Wanting], leases: list[Interruptible]) -> list[int]:
@@ -53,6 +54,7 @@ def test_nobody_leaves_a_node_that_the_order_cannot_use() -> None:
 def test_what_has_been_told_already_is_counted_and_told_only_once() -> None:
     room = make_room([wanting(1)], [running(1, leaving=True), running(2)])
     assert room.told == ()
+    assert room.freed == (LeaseId(UUID(int=1)),)
     assert room.awaited_by == {OrderId(UUID(int=1))}
 
 

@@ -173,9 +173,9 @@ AT_TARGET = SLOTS * TARGET_UTILISATION_PPM // PPM
         (8_000, Supply(SLOTS, SLOTS, None, 1), Move(9_000, Cause.DEMAND_UNMET)),
         (8_000, Supply(SLOTS, 0, None), Move(7_000, Cause.BELOW_TARGET)),
         (8_000, Supply(SLOTS, 0, 8_000), Move(8_000, Cause.HELD_AT_ASK)),
-        (8_000, Supply(SLOTS, 0, 7_500), Move(7_500, Cause.HELD_AT_ASK)),
-        (8_000, Supply(SLOTS, 0, 8_500), Move(8_500, Cause.HELD_AT_ASK)),
-        (8_000, Supply(SLOTS, 0, 80_000), Move(9_000, Cause.HELD_AT_ASK)),
+        (8_000, Supply(SLOTS, 0, 7_500), Move(7_500, Cause.BELOW_TARGET)),
+        (8_000, Supply(SLOTS, 0, 8_500), Move(8_500, Cause.RAISED_TO_ASK)),
+        (8_000, Supply(SLOTS, 0, 80_000), Move(9_000, Cause.RAISED_TO_ASK)),
         (8_000, Supply(SLOTS, SLOTS, 80_000), Move(9_000, Cause.ABOVE_TARGET)),
         (1_050, Supply(SLOTS, 0, None), Move(1_000, Cause.AT_FLOOR)),
         (10**9, Supply(SLOTS, SLOTS, None, 9), Move(10**9, Cause.AT_CAP)),
@@ -184,6 +184,20 @@ AT_TARGET = SLOTS * TARGET_UTILISATION_PPM // PPM
 )
 def test_a_price_says_what_moved_it(spot: int | None, supply: Supply, move: Move) -> None:
     assert next_move(spot, supply, CONTROL) == move
+
+
+@given(controls(), st.data(), supplies())
+def test_a_price_that_moved_is_never_told_as_held_nor_one_that_fell_as_rising(
+    control: Control, data: st.DataObject, supply: Supply
+) -> None:
+    spot = data.draw(st.integers(control.floor_nano, control.cap_nano))
+    move = next_move(spot, supply, control)
+    if move.cause.told == "held":
+        assert move.spot_nano == spot
+    if move.cause.told in ("rising", Cause.ABOVE_TARGET):
+        assert move.spot_nano > spot
+    if move.cause is Cause.BELOW_TARGET:
+        assert move.spot_nano < spot
 
 
 def test_supply_tells_how_hard_it_is_pressed() -> None:
@@ -195,4 +209,5 @@ def test_supply_tells_how_hard_it_is_pressed() -> None:
 
 
 def test_everybody_may_hear_each_cause_but_that_a_price_is_an_ask() -> None:
-    assert {cause: cause.told for cause in Cause if cause.told != cause} == {Cause.HELD_AT_ASK: "held"}
+    other = {cause: cause.told for cause in Cause if cause.told != cause}
+    assert other == {Cause.HELD_AT_ASK: "held", Cause.RAISED_TO_ASK: "rising"}

@@ -19,7 +19,7 @@ from tests.unit.domain.books import (
     books,
     check_fills,
     got,
-    is_thin,
+    least_price,
     market,
     offered,
     surplus,
@@ -92,10 +92,9 @@ def test_a_tier_with_enough_demand_gets_its_reserved_slots_and_one_with_less_len
 
 def is_contested(rows: Rows) -> bool:
     """Whether some who could pay for a slot must go without, however slots are handed out."""
-    thin = is_thin(rows)
-    asks = [a for a in offered(rows) if not thin or a.ask_nano <= rows.spot_nano]
+    asks = offered(rows)
     cheapest = min((a.ask_nano for a in asks), default=0)
-    bids = [b for b in rows.bids if b.limit_nano >= max(cheapest, rows.spot_nano if thin else 0)]
+    bids = [b for b in rows.bids if b.limit_nano >= max(cheapest, least_price(rows))]
     return any(
         sum(b.slots for b in bids if b.limit_nano <= limit) > sum(a.slots for a in asks if a.ask_nano <= limit)
         for limit in {b.limit_nano for b in bids}
@@ -108,14 +107,14 @@ def test_nobody_beyond_their_share_has_a_slot_that_a_tier_short_of_its_own_could
     rows: Rows, reserved: dict[int, int]
 ) -> None:
     clearing = replace(rows, reserved=reserved).clear()
-    if not is_contested(rows) or is_thin(rows):
+    if not is_contested(rows):
         return
     bought, tiers = got(clearing), by_tier(rows, clearing)
     asks = {tier: [rows.ask_of(f).ask_nano for f in clearing.fills if rows.bid_of(f).tier == tier] for tier in TIERS}
     beyond = [t for t in TIERS if tiers[t] > reserved.get(t, 0)]
     for b in rows.bids:
         if tiers[b.tier] < reserved.get(b.tier, 0) and bought[b.order_id] < b.slots:
-            assert all(b.limit_nano < max(asks[tier]) for tier in beyond)
+            assert all(b.limit_nano < max(*asks[tier], least_price(rows)) for tier in beyond)
 
 
 @MANY
@@ -129,8 +128,7 @@ def test_no_reserved_slot_is_held_back_from_those_who_can_pay_for_it(rows: Rows,
     for b in rows.bids:
         for a in offered(rows):
             if left[a.offer_id] and bought[b.order_id] < b.slots:
-                across = a.ask_nano <= rows.spot_nano <= b.limit_nano
-                assert b.limit_nano < a.ask_nano or (is_thin(rows) and not across)
+                assert b.limit_nano < max(a.ask_nano, least_price(rows))
 
 
 @MANY

@@ -187,7 +187,7 @@ def test_tiers_never_reserve_more_than_there_is_at_any_moment() -> None:
     more = TierChanges(reserved_ppm=SMALL.reserved_ppm + 1)
     error = refusal(lambda: revise(BORN, TierName.SMALL, more, None, NOON))
     assert (error.code, error.field) == ("invalid_reserved_ppm", "reserved_ppm")
-    assert "enterprise 400000" in str(error.accepted)
+    assert "enterprise 400000 ppm" in str(error.accepted)
     versions = [*BORN, *revise(BORN, TierName.LARGE, TierChanges(reserved_ppm=299_999), NOON + HOUR, NOON)]
     assert refusal(lambda: revise(versions, TierName.SMALL, more, None, NOON)).field == "reserved_ppm"
     versions += revise(versions, TierName.SMALL, more, NOON + HOUR, NOON)

@@ -25,6 +25,7 @@ from tests.unit.domain.books import (
     crowded_books,
     got,
     is_thin,
+    least_price,
     market,
     offered,
     singles,
@@ -55,8 +56,7 @@ def test_as_much_is_traded_as_any_one_price_allows(rows: Rows) -> None:
 
 @given(small_books)
 def test_no_other_assignment_of_slots_gains_more(rows: Rows) -> None:
-    best = best_welfare(rows, rows.spot_nano if is_thin(rows) else None)
-    assert welfare(rows, rows.clear()) == best
+    assert welfare(rows, rows.clear()) == best_welfare(rows)
 
 
 @given(any_books, st.randoms(use_true_random=False))
@@ -109,13 +109,13 @@ def test_the_price_splits_the_gap_between_the_worst_bid_and_the_worst_ask_that_t
 def test_the_reason_is_the_one_nearest_to_success(rows: Rows) -> None:
     clearing = rows.clear()
     cheapest = min((a.ask_nano for a in offered(rows)), default=0)
-    needed = max(cheapest, rows.spot_nano) if is_thin(rows) else cheapest
+    needed = max(cheapest, least_price(rows))
     for b in rows.bids:
         if miss := clearing.unmatched.get(b.order_id):
             below = bool(offered(rows) and b.limit_nano < needed)
             assert (miss.reason is Unmatched.LIMIT_BELOW_MARKET) == below
-            assert miss.reason is Unmatched.NO_CAPACITY or offered(rows)
-            assert miss.reason is Unmatched.OUTBID or b.limit_nano < needed or not clearing.fills
+            assert (miss.reason is Unmatched.NO_CAPACITY) == (not offered(rows))
+            assert miss.reason is Unmatched.OUTBID or below or not offered(rows)
 
 
 @given(any_books)
