@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import typer
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 
 from backend.cli import market_views as views
@@ -22,10 +22,10 @@ def list_depth(place: MarketArgument = None, as_json: AsJson = False) -> None:
     from backend import bootstrap
     from backend.services import depth
 
-    named = parse_market(place) if place else None
+    named = parse_market(place) if place is not None else None
     with market() as wired:
-        found = depth.market_depth(wired.uow(), bootstrap.utc_now())
-    documents = [views.depth(one) for one in found if named in (None, one.market)]
+        found = depth.market_depth(wired.uow(), bootstrap.utc_now(), named)
+    documents = [views.depth(one) for one in found]
     columns = [
         words("Market"),
         figures("Spot price"),
@@ -36,10 +36,16 @@ def list_depth(place: MarketArgument = None, as_json: AsJson = False) -> None:
     rows = [
         (f"{d['resource_class']}/{d['region']}", d["spot_price"], side, _range(band), _slots(band))
         for d in documents
+        if not _hidden(d)
         for side in ("free", "waiting")
         for band in d[side]
     ]
-    emit(as_json, documents, table(columns, rows))
+    few = [_told(d) for d in documents if _hidden(d)]
+    parts: list[RenderableType] = [table(columns, rows)] if rows or not few else []
+    if few:
+        why = f"What fewer than {PARTIES_MIN} accounts ask or bid is sealed; `swarmex market book` shows it to admins."
+        parts += [*([""] if rows else []), *few, why]
+    emit(as_json, documents, Group(*parts))
 
 
 def show_book(
@@ -51,7 +57,7 @@ def show_book(
     from backend import bootstrap
     from backend.services import depth
 
-    named = parse_market(place) if place else None
+    named = parse_market(place) if place is not None else None
     resource_class, region = (named.resource_class, named.region) if named else (None, None)
     with market() as wired:
         book = depth.market_book(wired.uow(), bootstrap.utc_now(), operator(), resource_class, region, limit)
@@ -85,6 +91,19 @@ def _offers(documents: list[Document]) -> Table:
         for d in documents
     ]
     return table(columns, rows, "Open offers")
+
+
+def _hidden(document: Document) -> bool:
+    """Whether all that anybody quotes in a market is sealed, so that bands would tell nothing."""
+    quoted = [band for side in ("free", "waiting") for band in document[side] if band["slots"] != 0]
+    return bool(quoted) and all(band["fewer_than_3"] for band in quoted)
+
+
+def _told(document: Document) -> str:
+    """A market of which only that is told."""
+    waiting = "some wait" if any(band["fewer_than_3"] for band in document["waiting"]) else "nobody waits"
+    market, spot = f"{document['resource_class']}/{document['region']}", document["spot_price"]
+    return f"{market} at {spot}: {document['slots_free']} slots free, {waiting}; of fewer than {PARTIES_MIN} accounts."
 
 
 def _range(band: Document) -> str:

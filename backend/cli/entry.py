@@ -51,7 +51,7 @@ from backend.cli import (
     usage,
 )
 from backend.cli.hints import next_step
-from backend.cli.options import examples
+from backend.cli.options import NumberLast, examples
 from backend.cli.output import notes, print_json
 from backend.domain.errors import SwarmexError
 
@@ -74,7 +74,8 @@ for module, panel in (
     (doctor, WATCH),
 ):
     verb = module.__name__.rpartition(".")[2]
-    app.command(verb, epilog=module.EXAMPLES, rich_help_panel=panel)(getattr(module, verb))
+    kind = NumberLast if module in (deposit, offer) else None
+    app.command(verb, cls=kind, epilog=module.EXAMPLES, rich_help_panel=panel)(getattr(module, verb))
 GROUPS = (
     (account, MARKET),
     (key, MARKET),

@@ -7,7 +7,7 @@ import typer
 from backend.cli import money_views as views
 from backend.cli.connection import market, operator
 from backend.cli.moments import FromOption, parse_moment
-from backend.cli.options import AsJson, examples, group
+from backend.cli.options import AsJson, NumberLast, examples, group
 from backend.cli.output import emit, figures, record, table, words
 from backend.domain.fees import parse_percent
 from backend.domain.percent import format_percent
@@ -35,7 +35,9 @@ def list_fees(
     emit(as_json, documents, table(columns, rows))
 
 
-@verbs.command("set", epilog=examples("swarmex fee set medium 3.5", "swarmex fee set small 6 --from 2027-01-01"))
+@verbs.command(
+    "set", cls=NumberLast, epilog=examples("swarmex fee set medium 3.5", "swarmex fee set small 6 --from 2027-01-01")
+)
 def set_fee(
     tier: Annotated[TierName, typer.Argument(help="Whose fee.", show_default=False)],
     percent: Annotated[str, typer.Argument(metavar="PERCENT", help="Of each charge, as in 3.5.")],

@@ -8,7 +8,7 @@ from backend.cli import market_views as views
 from backend.cli.connection import market, operator
 from backend.cli.market_views import parse_market
 from backend.cli.options import AsJson, examples, group
-from backend.cli.output import emit, figures, record, table, words
+from backend.cli.output import emit, figures, note, record, table, words
 from backend.domain.errors import Invalid, shown
 from backend.domain.market_rules import TARGET_PPM_MAX, TARGET_PPM_MIN
 from backend.domain.money import parse_credits
@@ -16,6 +16,12 @@ from backend.domain.percent import PPM_PER_PERCENT, format_percent
 from backend.domain.tier_changes import parse_share
 
 verbs = group("The rules of markets: their auction, floor, cap and the utilisation that their price seeks.")
+NamedMarket = Annotated[
+    str,
+    typer.Argument(
+        metavar="CLASS/REGION", help="A market by its class and region, as in fog/home.", show_default=False
+    ),
+]
 
 
 @verbs.command("list", epilog=examples("swarmex market rules list", "swarmex market rules list --json"))
@@ -55,9 +61,7 @@ def list_rules(as_json: AsJson = False) -> None:
     ),
 )
 def set_rule(
-    place: Annotated[
-        str, typer.Argument(metavar="MARKET", help="Class and region, as in fog/home.", show_default=False)
-    ],
+    place: NamedMarket,
     mechanism: Annotated[str | None, typer.Option(help="Its auction: uniform or mcafee.", show_default=False)] = None,
     floor: Annotated[
         str | None, typer.Option(metavar="CREDITS", help="Lowest spot price per slot-second.", show_default=False)
@@ -73,7 +77,7 @@ def set_rule(
     """Change a market's rules from its next epoch on; what is not named stays as it is."""
     from backend import bootstrap
     from backend.domain.market_rules import RuleChange
-    from backend.services import market_rules
+    from backend.services import market_rules, markets
 
     named = parse_market(place)
     change = RuleChange(
@@ -85,6 +89,25 @@ def set_rule(
     with market() as wired:
         resource_class, region = named.resource_class, named.region
         made = market_rules.set_rule(wired.uow(), bootstrap.utc_now(), operator(), resource_class, region, change)
+        known = markets.known_markets(wired.uow())
+    document = views.rule(made)
+    emit(as_json, document, record(_told(document)))
+    if named not in known and not as_json:
+        note(f"No node is in {named} yet: its rules wait for one. `swarmex market rules reset {named}` undoes this.")
+
+
+@verbs.command(
+    "reset", epilog=examples("swarmex market rules reset fog/home", "swarmex market rules reset cloud/eu-1 --json")
+)
+def reset_rule(place: NamedMarket, as_json: AsJson = False) -> None:
+    """Give a market the default rules again, from its next epoch on."""
+    from backend import bootstrap
+    from backend.services import market_rules
+
+    named = parse_market(place)
+    with market() as wired:
+        resource_class, region = named.resource_class, named.region
+        made = market_rules.reset_rule(wired.uow(), bootstrap.utc_now(), operator(), resource_class, region)
     document = views.rule(made)
     emit(as_json, document, record(_told(document)))
 

@@ -17,17 +17,19 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 MarketArgument = Annotated[
-    str | None, typer.Argument(metavar="MARKET", help="Class and region, as in fog/home.", show_default=False)
+    str | None,
+    typer.Argument(
+        metavar="CLASS/REGION", help="A market by its class and region, as in fog/home.", show_default=False
+    ),
 ]
 _BARS = "▁▂▃▄▅▆▇█"
 
 
 def parse_market(text: str) -> Market:
     """The market that `text` names; raises Invalid."""
-    from backend.domain.market_rules import check_market
+    from backend.domain.market_rules import read_market
 
-    named = Market.parse(text)
-    return check_market(named.resource_class, named.region)
+    return read_market(text)
 
 
 def course(values: Sequence[int]) -> str:

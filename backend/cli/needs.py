@@ -18,7 +18,8 @@ NeedOption = Annotated[
     typer.Option(
         "--need",
         metavar="NAME=VALUE",
-        help=f"What each node must have; as often as needed. Names: {', '.join(NEEDS)}.",
+        help=f"What each node must have; as often as needed. Names: {', '.join(NEEDS)}."
+        " dedicated takes idle nodes whole, so --slots must be at least those of one (swarmex node list).",
         show_default=False,
     ),
 ]

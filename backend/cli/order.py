@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from backend.cli import views
+from backend.cli import order_views, views
 from backend.cli.connection import account_named, market, node_named, operator, parse_id_of
 from backend.cli.needs import NeedOption, read_needs
 from backend.cli.options import AccountOption, AsJson, InputFile, OrderArgument, examples, group
@@ -83,7 +83,7 @@ def place(
         else:
             placed = orders.place_workload(wired.uow(), bootstrap.utc_now(), operator(owner.id), request)
             document = {"quote": views.quote(placed.quote), "orders": [views.order(order) for order in placed.orders]}
-    emit(as_json, document, record(views.quote_told(document) if quote else document["orders"][0]))
+    emit(as_json, document, record(views.quote_told(document) if quote else order_views.told(document["orders"][0])))
 
 
 @verbs.command(epilog=examples("swarmex order show 0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b --results"))
@@ -103,7 +103,7 @@ def show(
         print_json({**receipt, "results": items} if results else receipt)
         return
     figures_of_it = {name: receipt[name] for name in ("model", "model_version", "held", "charged", "fee", "released")}
-    console().print(record({**receipt["order"], **figures_of_it}))
+    console().print(record({**order_views.told(receipt["order"], receipt["served"]), **figures_of_it}))
     if receipt["served"]:
         console().print("", _served(receipt["served"]), sep="\n")
     for item in items:
@@ -161,4 +161,4 @@ def cancel(order: OrderArgument, as_json: AsJson = False) -> None:
     with market() as wired:
         order_id = OrderId(parse_id_of("order", order))
         document = views.order(orders.cancel_order(wired.uow(), bootstrap.utc_now(), order_id, operator()))
-    emit(as_json, document, record(document))
+    emit(as_json, document, record(order_views.told(document)))

@@ -53,7 +53,7 @@ def list_history(
     from backend.services import pricing
     from backend.storage.price_points import Stretch
 
-    named = parse_market(place) if place else None
+    named = parse_market(place) if place is not None else None
     start, end = parse_moment(since, "from"), parse_moment(before, "to")
     resource_class, region = (named.resource_class, named.region) if named else (None, None)
     stretch = Stretch(resource_class, region, start, end)

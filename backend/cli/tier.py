@@ -9,6 +9,7 @@ from backend.cli.connection import market, operator
 from backend.cli.moments import FromOption, parse_moment
 from backend.cli.options import AsJson, examples, group
 from backend.cli.output import console, emit, print_json
+from backend.cli.tier_words import in_typed_words
 from backend.domain.errors import Invalid, shown
 from backend.domain.money import parse_credits
 from backend.domain.tier_changes import TierChanges, parse_share
@@ -26,25 +27,25 @@ def _setting(metavar: str, help_text: str) -> typer.models.OptionInfo:
 
 @verbs.command("list", epilog=examples("swarmex tier list", "swarmex tier list --json"))
 def list_tiers(as_json: AsJson = False) -> None:
-    """List the tiers as they are now; amounts in credits."""
+    """List the tiers as they are now, each with its fee; amounts in credits."""
     from backend import bootstrap
     from backend.services import tiers
 
     with market() as wired:
-        documents = [views.tier(version) for version in tiers.list_tiers(wired.uow(), bootstrap.utc_now())]
+        documents = [views.tier(*found) for found in tiers.list_with_fees(wired.uow(), bootstrap.utc_now())]
     emit(as_json, documents, views.tiers(documents))
 
 
 @verbs.command("show", epilog=examples("swarmex tier show small", "swarmex tier show enterprise --json"))
 def show_tier(tier: NameArgument, as_json: AsJson = False) -> None:
-    """Show a tier as it is now, and every version that there was, is and will be."""
+    """Show a tier as it is now, with its fee, and every version that there was, is and will be."""
     from backend import bootstrap
-    from backend.domain.tiers import versions_at
     from backend.services import tiers
 
     with market() as wired:
         versions = tiers.list_versions(wired.uow(), tier.value)
-    now = views.tier(versions_at(versions, bootstrap.utc_now())[tier])
+        current = tiers.list_with_fees(wired.uow(), bootstrap.utc_now())
+    [now] = [views.tier(version, fee_ppm) for version, fee_ppm in current if version.tier.name is tier]
     documents = [views.tier(version) for version in versions]
     if as_json:
         print_json({"now": now, "versions": documents})
@@ -94,7 +95,7 @@ def set_tier(
         ladder=_ladder(credit),
     )
     start = parse_moment(since, "from")
-    with market() as wired:
+    with market() as wired, in_typed_words():
         made = tiers.set_tier(wired.uow(), bootstrap.utc_now(), operator(), tier.value, changes, start)
     document = views.tier(made)
     emit(as_json, document, views.one(document))

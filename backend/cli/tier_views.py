@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 
-def tier(version: "TierVersion") -> Document:
-    """A version of a tier."""
+def tier(version: "TierVersion", fee_ppm: int | None = None) -> Document:
+    """A version of a tier; with the fee of the tier now, if it is given."""
     made = version.tier
+    fee = {} if fee_ppm is None else {"fee_ppm": fee_ppm}
     return {
         "tier": made.name,
         "version": version.version,
@@ -34,13 +35,15 @@ def tier(version: "TierVersion") -> Document:
         "rank": made.rank,
         "valid_from": version.valid_from,
         "created_at": version.created_at,
+        **fee,
     }
 
 
 def tiers(documents: Sequence[Document], title: str | None = None) -> Table:
-    """Tiers or their versions as a table; amounts in credits, as far as they are not round."""
+    """Tiers or their versions as a table; amounts in credits, as far as they are not round; fees if they are told."""
     columns = [words("Tier"), figures("Version"), words("Classes"), figures("Slots"), figures("Request / month")]
-    columns += [figures("p95 ms"), figures("Uptime %"), figures("Weight"), figures("Reserved %"), words("From")]
+    columns += [figures("p95 ms"), figures("Uptime %"), figures("Weight"), figures("Reserved %")]
+    columns += [*([figures("Fee %")] if _with_fee(documents) else []), words("From")]
     return table(columns, [_row(document) for document in documents], title)
 
 
@@ -60,8 +63,14 @@ def _row(document: Document) -> tuple[object, ...]:
         format_percent(document["uptime_ppm"]),
         document["weight"],
         format_percent(document["reserved_ppm"]),
+        *([format_percent(document["fee_ppm"])] if _with_fee([document]) else []),
         _start(document["valid_from"]),
     )
+
+
+def _with_fee(documents: Sequence[Document]) -> bool:
+    """Whether fees are told: they are of tiers as they are now, and have versions of their own."""
+    return any("fee_ppm" in document for document in documents)
 
 
 def _start(moment: datetime) -> str:

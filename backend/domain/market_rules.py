@@ -3,10 +3,11 @@
 from dataclasses import dataclass, replace
 
 from backend.domain.auctions import DEFAULT_MECHANISM, MECHANISMS
-from backend.domain.errors import Invalid, unknown_choice
+from backend.domain.errors import Invalid, shown, unknown_choice
 from backend.domain.money import PPM, format_credits
 from backend.domain.nodes import NodeSpec, check_node
 from backend.domain.pricing import CAP_NANO, DEFAULT_CONTROL, STEP_MAX_PPM, Control, Market
+from backend.domain.tiers import ResourceClass
 
 FLOOR_NANO_MIN = PPM // STEP_MAX_PPM  # below it an eighth is no nano-credit, and a price could never rise again
 TARGET_PPM_MIN = 10_000
@@ -37,6 +38,19 @@ def check_market(resource_class: str, region: str) -> Market:
     """The market of that name, with nodes or before it has any; raises Invalid(`invalid_resource_class`, …)."""
     check_node(NodeSpec("any", resource_class, region, 1))
     return Market(resource_class, region)
+
+
+def read_market(text: str) -> Market:
+    """The market of a name like cloud/north; raises Invalid(`invalid_market`, …)."""
+    named = Market.parse(text)
+    if not named.resource_class or not named.region:
+        raise Invalid(
+            f"{shown(text)} is no market",
+            code="invalid_market",
+            field="market",
+            accepted=f"CLASS/REGION, as in cloud/north; the classes are {', '.join(ResourceClass)}",
+        )
+    return check_market(named.resource_class, named.region)
 
 
 def changed(rule: MarketRule, change: RuleChange) -> MarketRule:

@@ -82,6 +82,7 @@ class Cause(StrEnum):
     BELOW_TARGET = "below_target"
     DEMAND_UNMET = "demand_unmet"
     HELD_AT_ASK = "held_at_ask"
+    RAISED_TO_ASK = "raised_to_ask"
     AT_FLOOR = "at_floor"
     AT_CAP = "at_cap"
     NO_NODES = "no_nodes"
@@ -89,8 +90,8 @@ class Cause(StrEnum):
 
     @property
     def told(self) -> str:
-        """The cause as everybody may hear it: asks are sealed, so that a price held at one is just not falling."""
-        return "held" if self is Cause.HELD_AT_ASK else self.value
+        """The cause as everybody may hear it: asks are sealed, so that a price is held or rises, and not to what."""
+        return {Cause.HELD_AT_ASK: "held", Cause.RAISED_TO_ASK: "rising"}.get(self, self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,9 @@ def _cause(spot_nano: int, followed: int, wanted: int, bounded: int, unmet: bool
     """What decided: the bounds before the ask, and both before demand."""
     if bounded != wanted:
         return Cause.AT_FLOOR if bounded > wanted else Cause.AT_CAP
-    if wanted != followed:
+    if wanted > max(spot_nano, followed):
+        return Cause.RAISED_TO_ASK
+    if wanted != followed and wanted == spot_nano:
         return Cause.HELD_AT_ASK
     if unmet:
         return Cause.DEMAND_UNMET

@@ -17,15 +17,23 @@ Links = Mapping[str, int]
 
 def check_link(region: str, other: str, latency_ms: int) -> tuple[str, str, int]:
     """A link between two regions, in the order in which it is written down; raises Invalid with the field's name."""
+    if not 0 <= latency_ms <= LATENCY_MS_MAX:
+        raise Invalid(
+            f"{latency_ms} ms is out of range",
+            code="invalid_latency_ms",
+            field="latency_ms",
+            accepted=f"0 to {LATENCY_MS_MAX}",
+        )
+    return *check_pair(region, other), latency_ms
+
+
+def check_pair(region: str, other: str) -> tuple[str, str]:
+    """Two regions in the order in which their link is written down; raises Invalid with the field's name."""
     check_region(region, "region")
     check_region(other, "other")
     if region == other:
         raise Invalid("a region is where it is", code="invalid_other", field="other", accepted="another region")
-    if not 0 <= latency_ms <= LATENCY_MS_MAX:
-        raise Invalid(
-            f"{latency_ms} ms", code="invalid_latency_ms", field="latency_ms", accepted=f"0 to {LATENCY_MS_MAX}"
-        )
-    return min(region, other), max(region, other), latency_ms
+    return min(region, other), max(region, other)
 
 
 def link_ms(home: str, region: str, links: Links) -> int:

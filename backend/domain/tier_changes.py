@@ -15,14 +15,14 @@ TIER_SLOTS_MAX = 100_000
 TARGET_MS_MAX = 600_000
 WEIGHT_MAX = 1_000
 LADDER_STEPS_MAX = 10
+STEPS_TOLD_MAX = 3
 
 _RANGES = (
     ("slots_max", 1, TIER_SLOTS_MAX),
     ("latency_ms_p95", 1, TARGET_MS_MAX),
-    ("uptime_ppm", 1, PPM),
     ("weight", 1, WEIGHT_MAX),
-    ("reserved_ppm", 0, PPM),
 )
+_SHARES = (("uptime_ppm", 1), ("reserved_ppm", 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,8 @@ def check_tier(tier: Tier) -> Tier:
     _check_classes(tier.classes)
     for field, low, high in _RANGES:
         _check_whole(field, getattr(tier, field), low, high, f"{low} to {high}")
+    for field, low in _SHARES:
+        _check_whole(field, getattr(tier, field), low, PPM, f"{low} ppm to {PPM} ppm")
     amounts = f"more than 0 and at most {format_credits(AMOUNT_NANO_MAX)} credits"
     _check_whole("month_cap", tier.month_cap_nano, 1, AMOUNT_NANO_MAX, amounts)
     _check_whole("request_cap", tier.request_cap_nano, 1, AMOUNT_NANO_MAX, amounts)
@@ -103,7 +105,7 @@ def check_reserved(versions: Sequence[TierVersion], since: datetime) -> None:
     for moment in sorted({since, *(v.valid_from for v in versions if v.valid_from > since)}):
         shares = {name: tier.reserved_ppm for name, tier in tier_at(versions, moment).items()}
         if sum(shares.values()) > PPM:
-            told = ", ".join(f"{name} {share}" for name, share in shares.items())
+            told = ", ".join(f"{name} {share} ppm" for name, share in shares.items())
             when = f" from {moment.isoformat()} on" if moment > since else ""
             raise Invalid(
                 f"{sum(shares.values())} ppm of each market would be reserved{when}",
@@ -175,9 +177,15 @@ def _check_ladder(ladder: Ladder, uptime_ppm: int) -> None:
         or any(a[0] <= b[0] or a[1] >= b[1] for a, b in pairwise(ladder))
     ):
         raise Invalid(
-            f"{shown(ladder)} is no ladder of credits",
+            f"{_told(ladder)} is no ladder of credits",
             code="invalid_ladder",
             field="ladder",
-            accepted=f"at most {LADDER_STEPS_MAX} steps of 1 to {PPM} ppm, the first at most at the uptime target of"
-            f" {uptime_ppm} ppm, each for a lower uptime and a higher credit than the one before",
+            accepted=f"at most {LADDER_STEPS_MAX} steps of 1 ppm to {PPM} ppm, the first at most at the uptime target"
+            f" of {uptime_ppm} ppm, each for a lower uptime and a higher credit than the one before",
         )
+
+
+def _told(ladder: Ladder) -> str:
+    """The first steps of what may be no ladder, each as uptime=credit."""
+    steps = [f"{shown(below)} ppm={shown(credit)} ppm" for below, credit in ladder[:STEPS_TOLD_MAX]]
+    return ", ".join([*steps, "…"] if len(ladder) > STEPS_TOLD_MAX else steps)

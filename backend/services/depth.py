@@ -7,6 +7,7 @@ from backend.domain.access import Principal, Role
 from backend.domain.depth import Band, sealed
 from backend.domain.errors import Invalid
 from backend.domain.pricing import Market
+from backend.services.markets import require_known
 from backend.services.pricing import check_part
 from backend.storage.depth import BookOffer, BookOrder
 from backend.storage.unit_of_work import UnitOfWork
@@ -34,11 +35,14 @@ class MarketBook:
     complete: bool
 
 
-def market_depth(uow: UnitOfWork, now: datetime) -> list[MarketDepth]:
-    """Depth of every market that has a price, in three statements; no single limit or ask can be told from it."""
+def market_depth(uow: UnitOfWork, now: datetime, market: Market | None = None) -> list[MarketDepth]:
+    """Depth of every market that has a price, or of one, in three statements; no single limit or ask can be told.
+
+    Raises NotFound for a market that is not.
+    """
     with uow:
         free, waiting = uow.depth.free(now), uow.depth.waiting()
-        return [
+        found = [
             MarketDepth(
                 s.market,
                 s.spot_nano,
@@ -47,8 +51,11 @@ def market_depth(uow: UnitOfWork, now: datetime) -> list[MarketDepth]:
                 sealed(waiting.get(s.market, [])),
             )
             for s in uow.markets.supplies(now)
-            if s.spot_nano is not None
+            if s.spot_nano is not None and market in (None, s.market)
         ]
+        if market and not found:
+            require_known(uow, market.resource_class, market.region)
+    return found
 
 
 def market_book(
@@ -59,7 +66,10 @@ def market_book(
     region: str | None = None,
     limit: int = BOOK_MAX,
 ) -> MarketBook:
-    """Up to `limit` open orders and as many offers, of one class or region or all; raises Forbidden, or Invalid."""
+    """Up to `limit` open orders and as many offers, of one class or region or all.
+
+    Raises Forbidden, Invalid, or NotFound for a market that is not.
+    """
     principal.require(Role.ADMIN)
     check_part(resource_class, region)
     if not 1 <= limit <= BOOK_MAX:
@@ -67,4 +77,6 @@ def market_book(
     with uow:
         orders = uow.depth.orders(resource_class, region, limit + 1)
         offers = uow.depth.offers(resource_class, region, now, limit + 1)
+        if not orders and not offers:
+            require_known(uow, resource_class, region)
     return MarketBook(orders[:limit], offers[:limit], max(len(orders), len(offers)) <= limit)

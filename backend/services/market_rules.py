@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from backend.domain.access import Principal, Role
+from backend.domain.errors import NotFound
 from backend.domain.market_rules import MarketRule, RuleChange, changed, check_market
 from backend.services import log
 from backend.storage.contention import patient
@@ -38,3 +39,21 @@ def set_rule(
         )
         uow.commit()
     return rule
+
+
+@patient
+def reset_rule(uow: UnitOfWork, now: datetime, principal: Principal, resource_class: str, region: str) -> MarketRule:
+    """Give a market the defaults again, from its next epoch on; returns them.
+
+    Raises Forbidden, Invalid, or NotFound(`unknown_market_rules`) with the markets that have rules of their own.
+    """
+    principal.require(Role.ADMIN)
+    market = check_market(resource_class, region)
+    with uow:
+        uow.market_rules.lock(market)
+        if not uow.market_rules.drop(market):
+            own = [str(rule.market) for rule in uow.market_rules.effective() if rule.own]
+            raise NotFound("market rules", f"of {market}", field="region", accepted=", ".join(own) or "none has any")
+        log.record(uow, now, principal, "market.rules_reset", f"market {market}")
+        uow.commit()
+    return MarketRule(market)

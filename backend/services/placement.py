@@ -101,7 +101,7 @@ def plan(request: WorkloadRequest, known: Catalogue) -> Plan:
     if request.failover and request.region:
         markets, needs = within_reach(request.region, markets, strategy, request.needs, known.links[request.region])
         request = replace(request, needs=needs)
-    markets = suitable_first(request.needs, markets, known.stock)
+    markets = suitable_first(request, tier.slots_max, markets, known.stock)
     if request.deadline_s == 0 and not any(m.free_slots for m in markets):
         raise Unavailable(
             "every slot is taken",

@@ -7,6 +7,7 @@ from backend.domain.errors import Invalid
 from backend.domain.market_rules import check_market
 from backend.domain.pricing import EPOCH_S, PRICE_POINTS_KEPT, PricePoint, next_move
 from backend.domain.tiers import ResourceClass
+from backend.services.markets import require_known
 from backend.storage.markets import PricedSupply
 from backend.storage.price_points import Stretch
 from backend.storage.unit_of_work import UnitOfWork
@@ -36,7 +37,7 @@ def reprice(uow: UnitOfWork, now: datetime) -> int:
 
 
 def price_history(uow: UnitOfWork, stretch: Stretch, limit: int = 100) -> list[PricePoint]:
-    """Spot prices as they were, newest first, with what moved them; raises Invalid."""
+    """Spot prices as they were, newest first, with what moved them; raises Invalid, or NotFound for no market."""
     check_part(stretch.resource_class, stretch.region)
     if stretch.since and stretch.before and stretch.before <= stretch.since:
         raise Invalid(
@@ -48,7 +49,10 @@ def price_history(uow: UnitOfWork, stretch: Stretch, limit: int = 100) -> list[P
     if not 1 <= limit <= HISTORY_MAX:
         raise Invalid(f"limit {limit}", code="invalid_limit", field="limit", accepted=f"1 to {HISTORY_MAX}")
     with uow:
-        return uow.price_points.newest(stretch, limit)
+        found = uow.price_points.newest(stretch, limit)
+        if not found:
+            require_known(uow, stretch.resource_class, stretch.region)
+    return found
 
 
 def check_part(resource_class: str | None, region: str | None) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+
 from backend.domain.errors import Unavailable
 from backend.domain.machines import Machine, Needs
 from backend.domain.orders import MarketState, WorkloadRequest
@@ -13,6 +15,7 @@ from backend.domain.pricing import Market
 from backend.storage.unit_of_work import UnitOfWork
 
 COMPARED_MAX = 1_000  # machines that a refusal looks at; a batch may be refused a thousand times in one transaction
+SIZES_SHOWN_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +37,34 @@ def stock_for(uow: UnitOfWork, now: datetime, requests: Sequence[WorkloadRequest
     return Stock(machines, {market: Machines.of(found) for market, found in machines.items()})
 
 
-def suitable_first(needs: Needs, markets: list[MarketState], stock: Stock) -> list[MarketState]:
+def suitable_first(
+    request: WorkloadRequest, slots_max: int, markets: list[MarketState], stock: Stock
+) -> list[MarketState]:
     """An order's markets, those first that have a machine which meets its needs once it is idle.
 
-    Raises Unavailable(`needs_unmet`) with what the nearest machine lacks, if there are machines and none of them does;
-    where nothing lives at all an order waits, with needs as without.
+    `slots_max` is what an order of its tier may ask for. Raises Unavailable(`needs_unmet`) with what the nearest
+    machine lacks, if there are machines and none of them does, or with the sizes of those that do if the order has too
+    few slots for any whole one; where nothing lives at all an order waits, with needs as without.
     """
+    needs = request.needs
     if not needs.hard:
         return markets
     living = [state.market for state in markets if state.market in stock.columns]
-    able = {market for market in living if feasible(needs, stock.columns[market]).any()}
+    suits = {market: feasible(needs, stock.columns[market]) for market in living}
+    able = {market for market in living if suits[market].any()}
     if living and not able:
         raise _unmet(needs, [machine for market in living for machine in stock.machines[market]])
+    if needs.dedicated:
+        slots = {market: stock.columns[market].slots[suits[market]] for market in able}
+        able = {market for market in able if (slots[market] <= request.slots).any()}
+        if living and not able:
+            raise _too_few_slots(request.slots, slots_max, np.unique(np.concatenate([*slots.values()])).tolist())
     return sorted(markets, key=lambda state: state.market not in able)
 
 
 def _unmet(needs: Needs, machines: Sequence[Machine]) -> Unavailable:
     lacking = shortfalls(needs, machines[:COMPARED_MAX])
-    wanted = "; ".join(f"{short.need}: {short.wanted} wanted, {_best(short)}" for short in lacking)
+    wanted = "; ".join(short.told for short in lacking)
     return Unavailable(
         f"no node has what is needed: {wanted}",
         code="needs_unmet",
@@ -60,9 +73,16 @@ def _unmet(needs: Needs, machines: Sequence[Machine]) -> Unavailable:
     )
 
 
-def _best(short: Shortfall) -> str:
-    return "none has it" if short.best == NONE else f"{short.best} is the best"
-
-
 def _instead(short: Shortfall) -> str:
     return "left out" if short.best == NONE else short.best
+
+
+def _too_few_slots(slots: int, slots_max: int, sizes: Sequence[int]) -> Unavailable:
+    shown = ", ".join(map(str, sizes[:SIZES_SHOWN_MAX])) + (", …" if len(sizes) > SIZES_SHOWN_MAX else "")
+    most = "" if sizes[0] <= slots_max else f", and orders of this tier have {slots_max} at most"
+    return Unavailable(
+        f"dedicated takes nodes whole: those that suit have {shown} slots{most}; {slots} asked",
+        code="needs_unmet",
+        field="needs.dedicated" if most else "slots",
+        accepted="dedicated left out" if most else f"{sizes[0]} or more, or dedicated left out",
+    )

@@ -20,6 +20,13 @@ def list_tiers(uow: UnitOfWork, now: datetime) -> list[TierVersion]:
         return list(versions_at(uow.tiers.versions(), now).values())
 
 
+def list_with_fees(uow: UnitOfWork, now: datetime) -> list[tuple[TierVersion, int]]:
+    """Each tier as it is at `now`, with its fee then in parts per million."""
+    with uow:
+        fees = uow.fees.current(now)
+        return [(version, fees[name]) for name, version in versions_at(uow.tiers.versions(), now).items()]
+
+
 def list_versions(uow: UnitOfWork, tier: str) -> list[TierVersion]:
     """Every version of a tier, also those that are over or still to come; raises Invalid(`invalid_tier`)."""
     name = parse_tier(tier)

@@ -60,6 +60,14 @@ class MarketRuleRepository:
             " floor_nano = excluded.floor_nano, cap_nano = excluded.cap_nano, target_ppm = excluded.target_ppm",
         )
 
+    def drop(self, market: Market) -> bool:
+        """Let a market have the defaults again; False if it had them."""
+        done = self._connection.execute(
+            text("DELETE FROM market_rules WHERE resource_class = :resource_class AND region = :region"),
+            {"resource_class": market.resource_class, "region": market.region},
+        )
+        return done.rowcount > 0
+
 
 def _rule(row: Row[tuple[object, ...]]) -> MarketRule:
     market = Market(row.resource_class, row.region)

@@ -86,6 +86,16 @@ class MarketRepository:
             for row in rows
         ]
 
+    def known(self) -> list[Market]:
+        """Every market that a node is or was in, in order of class and region."""
+        rows = self._connection.execute(
+            text(
+                "SELECT resource_class, region FROM nodes UNION SELECT resource_class, region FROM markets"
+                " ORDER BY resource_class, region"
+            )
+        )
+        return [Market(row.resource_class, row.region) for row in rows]
+
     def states(self, now: datetime) -> list[MarketState]:
         """Every market as a placement sees it."""
         return [

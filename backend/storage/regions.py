@@ -54,3 +54,13 @@ class RegionRepository:
             [{"region": link.region, "other": link.other, "latency_ms": link.latency_ms}],
             "ON CONFLICT (region, other) DO UPDATE SET latency_ms = excluded.latency_ms",
         )
+
+    def drop(self, region: str, other: str) -> Link | None:
+        """Forget the link between two regions, given in order; returns what it was, None if there was none."""
+        row = self._connection.execute(
+            text(
+                "DELETE FROM region_links WHERE region = :region AND other = :other RETURNING region, other, latency_ms"
+            ),
+            {"region": region, "other": other},
+        ).one_or_none()
+        return Link(row.region, row.other, row.latency_ms) if row else None

@@ -43,3 +43,9 @@ def set_rule(body: NewRule, caller: Admin, market: Market, now: Now) -> Rule:
     """Change a market's auction, floor, cap or target from its next epoch on."""
     change = body.change()
     return Rule.of(market_rules.set_rule(market.uow(), now, caller, body.resource_class, body.region, change))
+
+
+@router.delete("/rules/{resource_class}/{region}")
+def reset_rule(resource_class: str, region: str, caller: Admin, market: Market, now: Now) -> Rule:
+    """Give a market the default rules again, from its next epoch on."""
+    return Rule.of(market_rules.reset_rule(market.uow(), now, caller, resource_class, region))

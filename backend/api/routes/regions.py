@@ -20,3 +20,9 @@ def list_links(_: Anyone, market: Market) -> list[Link]:
 def put_link(body: NewLink, caller: Admin, market: Market, now: Now) -> Link:
     """State how far two regions are from one another."""
     return Link.of(regions.put_link(market.uow(), now, caller, body.region, body.other, body.latency_ms))
+
+
+@router.delete("/links/{region}/{other}")
+def drop_link(region: str, other: str, caller: Admin, market: Market, now: Now) -> Link:
+    """Forget how far two regions are from one another; they count as far apart again."""
+    return Link.of(regions.drop_link(market.uow(), now, caller, region, other))

@@ -4,16 +4,16 @@ from fastapi import APIRouter
 
 from backend.api.dependencies import Market, Now
 from backend.api.security import Admin, Anyone
-from backend.api.wire.tiers import NewTier, TierSettings
+from backend.api.wire.tiers import CurrentTier, NewTier, TierSettings
 from backend.services import tiers
 
 router = APIRouter(prefix="/api/v1/tiers", tags=["tiers"])
 
 
 @router.get("")
-def list_tiers(_: Anyone, market: Market, now: Now) -> list[TierSettings]:
+def list_tiers(_: Anyone, market: Market, now: Now) -> list[CurrentTier]:
     """Each tier as it is now, the smallest first."""
-    return [TierSettings.of(version) for version in tiers.list_tiers(market.uow(), now)]
+    return [CurrentTier.now(*found) for found in tiers.list_with_fees(market.uow(), now)]
 
 
 @router.get("/{name}/versions")

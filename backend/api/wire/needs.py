@@ -29,7 +29,9 @@ class Needs(Wire):
     trust_min_ppm: Number | None = Field(
         default=None, description="Trust in parts per million, at least.", examples=[800_000]
     )
-    dedicated: bool | None = Field(default=None, description="Idle nodes only, and each of them whole.")
+    dedicated: bool | None = Field(
+        default=None, description="Idle nodes only, each whole: slots must be at least those of one."
+    )
     spread: bool | None = Field(default=None, description="One slot of a node: every slot on a node of its own.")
     only: NodeIds | None = Field(default=None, description="Only these nodes.")
     never: NodeIds | None = Field(default=None, description="None of these nodes.")

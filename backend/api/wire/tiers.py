@@ -87,3 +87,14 @@ class TierSettings(Answer):
             valid_from=version.valid_from,
             created_at=version.created_at,
         )
+
+
+class CurrentTier(TierSettings):
+    """A tier as it is now, with what the market keeps of its charges."""
+
+    fee_ppm: int = Field(description="In parts per million of each charge; GET /api/v1/fees has what is to come.")
+
+    @classmethod
+    def now(cls, version: TierVersion, fee_ppm: int) -> Self:
+        """The wire form of a version with the tier's fee."""
+        return cls(**TierSettings.of(version).model_dump(), fee_ppm=fee_ppm)

@@ -18,6 +18,13 @@ class Shortfall:
     wanted: str
     best: str
 
+    @property
+    def told(self) -> str:
+        """The need with both, as a sentence."""
+        return (
+            f"{self.need}: {self.wanted} wanted, {'none has it' if self.best == NONE else f'{self.best} is the best'}"
+        )
+
 
 def shortfalls(needs: Needs, machines: Sequence[Machine]) -> tuple[Shortfall, ...]:
     """What the nearest machine lacks, in the order of the fields of Needs; empty if one suits or there is none.

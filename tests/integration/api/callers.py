@@ -8,7 +8,7 @@ from backend.domain.access import Role
 from backend.domain.ids import AccountId
 from backend.services.accounts import NewKey
 
-TIMEOUT_S = 15
+TIMEOUT_S = 120
 
 
 class Client(httpx.Client):

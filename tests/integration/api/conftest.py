@@ -6,11 +6,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from backend.api.app import create_app
 from backend.bootstrap import Settings, Swarmex, connect, utc_now
 from backend.domain.access import Role
 from backend.services import accounts, deposits, models
-from tests.integration.api.callers import Callers, Client
+from tests.integration.api.callers import TIMEOUT_S, Callers, Client
+from tests.integration.api.once import application
 from tests.integration.api.supply import Supply, write_model
 from tests.unit.api.serving import serving
 
@@ -33,7 +33,7 @@ def market(database_url: str, redis_url: str, namespace: str, tmp_path: Path) ->
 @pytest.fixture
 def url(market: Swarmex) -> Iterator[str]:
     """Where the API answers."""
-    with serving(create_app(market)) as address:
+    with serving(application(market)) as address:
         yield address
 
 
@@ -47,7 +47,7 @@ def callers(market: Swarmex, url: str) -> Iterator[Callers]:
         key = accounts.create_key(market.uow(), now, account.id, role, "test")
         clients[role] = Client(url, account.id, key)
     deposits.deposit(market.uow(), now, clients[Role.USER].account_id, FUNDS_NANO, "opening")
-    stranger = httpx.Client(base_url=url)
+    stranger = httpx.Client(base_url=url, timeout=TIMEOUT_S)
     yield Callers(clients[Role.USER], clients[Role.PROVIDER], clients[Role.ADMIN], stranger)
     for client in (*clients.values(), stranger):
         client.close()

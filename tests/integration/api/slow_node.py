@@ -1,9 +1,15 @@
 """A node that takes a request and answers when it is told to, and that sees who hangs up."""
 
 import asyncio
+import socket
 import threading
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
+
+import httpx
+
+from tests.waiting import PATIENCE_S
 
 ANSWER = b'{"outputs": []}'
 
@@ -22,7 +28,7 @@ class SlowNode:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._up.wait(5)
+        assert self._up.wait(PATIENCE_S)
         return self
 
     def __exit__(
@@ -30,7 +36,18 @@ class SlowNode:
     ) -> None:
         self.may_answer.set()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(PATIENCE_S)
+
+    def leave(self, client: httpx.Client, path: str, body: object, headers: Mapping[str, str] | None = None) -> None:
+        """Ask as `client`, and hang up as soon as the node has the request."""
+        asked = client.build_request("POST", path, json=body, headers=headers)
+        head = [
+            f"POST {asked.url.raw_path.decode()} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in asked.headers.items()),
+        ]
+        with socket.create_connection((asked.url.host, asked.url.port or 80), timeout=PATIENCE_S) as line:
+            line.sendall("\r\n".join([*head, "", ""]).encode() + asked.read())
+            assert self.arrived.acquire(timeout=PATIENCE_S)
 
     def _run(self) -> None:
         server = self._loop.run_until_complete(asyncio.start_server(self._talk, "127.0.0.1", 0))

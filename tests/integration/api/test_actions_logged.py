@@ -118,6 +118,9 @@ def _money(told: Told, market: Swarmex, callers: Callers) -> None:
     told.do(admin, "POST /fees", {"tier": "small", "fee_ppm": 10})
     told.do(admin, "POST /markets/rules", {"resource_class": "fog", "region": "south", "mechanism": "mcafee"})
     told.do(admin, "PUT /regions/links", {"region": "north", "other": "south", "latency_ms": 9})
+    path = "DELETE /markets/rules/{resource_class}/{region}"
+    told.do(admin, path, resource_class="fog", region="south")
+    told.do(admin, "DELETE /regions/links/{region}/{other}", region="south", other="north")
     told.do(admin, "POST /tiers/{name}", {"slots_max": 8, "month_cap": "200"}, name="small")
     told.do(admin, "POST /ledger/credits", {"amount": "5", "source": "world", "reference": "donation"})
     told.do(admin, "POST /ledger/refunds", {"account": buyer, "amount": "1", "reason": "sorry"})

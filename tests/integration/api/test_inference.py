@@ -21,6 +21,7 @@ from tests.integration.api.counting import rows
 from tests.integration.api.requests import ROW, body, tensor
 from tests.integration.api.supply import ASK_NANO, SLOTS, Supply
 from tests.unit.api.serving import serving
+from tests.waiting import PATIENCE_S, until
 
 INFER = "/v2/models/scale/infer"
 
@@ -32,9 +33,9 @@ def refused(response: httpx.Response) -> tuple[int, str]:
     return response.status_code, response.headers["Swarmex-Error-Code"]
 
 
-def settled(market: Swarmex, within_s: float = 5.0) -> list[dict[str, Any]]:
+def settled(market: Swarmex) -> list[dict[str, Any]]:
     """All session orders, once each has been settled."""
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         sessions.settle_windows(market.uow(), utc_now())
         with market.engine.connect() as connection:
@@ -45,11 +46,8 @@ def settled(market: Swarmex, within_s: float = 5.0) -> list[dict[str, Any]]:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Until it holds; fails the test after five seconds."""
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    """Until it holds."""
+    until(condition, "it is so")
 
 
 def paused(market: Swarmex) -> int:
@@ -111,9 +109,7 @@ def test_an_idle_session_ends_and_is_charged_for_the_time_that_it_was_open(
     monkeypatch.setattr("backend.gateway.session.IDLE_S", 1)
     started = time.monotonic()
     assert callers.user.post(INFER, json=body()).status_code == 200
-    deadline = time.monotonic() + 5
-    while callers.user.get("/api/v1/prices").json()[0]["slots_free"] < SLOTS and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(lambda: callers.user.get("/api/v1/prices").json()[0]["slots_free"] == SLOTS)
     open_s = time.monotonic() - started
     [order] = settled(market)
     assert (order["state"], order["reason"]) == ("settled", "session_idle")
@@ -130,9 +126,7 @@ def test_a_session_in_use_buys_its_next_window_before_the_first_is_over(
 ) -> None:
     monkeypatch.setattr("backend.gateway.session.RENEW_AT", 0.0)  # due at once
     callers.user.post(INFER, json=body())
-    deadline = time.monotonic() + 5
-    while rows(market)["windows"] < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: rows(market)["windows"] >= 2)
     time.sleep(1.2)  # two more looks: a window that has not begun is not followed up
     assert rows(market)["windows"] == 2
     account = callers.user.get("/api/v1/accounts/me").json()
@@ -171,13 +165,7 @@ def test_a_session_that_was_ended_elsewhere_is_dropped_and_a_new_one_opened(
 ) -> None:
     first = callers.user.post(INFER, json=body()).headers["Swarmex-Lease"]
     sessions.end(market.uow(), utc_now(), LeaseId(UUID(first)), CloseReason.NODE_LOST)
-    deadline = time.monotonic() + 3
-    while time.monotonic() < deadline:
-        lease = callers.user.post(INFER, json=body()).headers["Swarmex-Lease"]
-        if lease != first:
-            break
-        time.sleep(0.1)
-    assert lease != first
+    wait_for(lambda: callers.user.post(INFER, json=body()).headers["Swarmex-Lease"] != first)
 
 
 def test_a_node_that_cannot_be_reached_ends_the_session_and_the_next_request_gets_another(

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
 from sqlalchemy import text
 
@@ -25,6 +24,7 @@ from tests.integration.api.slow_node import SlowNode
 from tests.integration.api.supply import Supply
 from tests.integration.api.test_inference import INFER, refused, settled, wait_for
 from tests.unit.api.serving import serving
+from tests.waiting import PATIENCE_S
 
 SLA = {"Swarmex-SLA": "true"}
 
@@ -129,9 +129,8 @@ def test_a_client_that_leaves_is_no_failure(
     callers: Callers, slow: SlowNode, market: Swarmex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("backend.gateway.session.IDLE_S", 1)
-    with pytest.raises(httpx.ReadTimeout):
-        callers.user.post(INFER, json=body(), headers=SLA, timeout=1)
-    assert slow.hung_up.wait(5)
+    slow.leave(callers.user, INFER, body(), SLA)
+    assert slow.hung_up.wait(PATIENCE_S)
     slow.may_answer.set()
     assert callers.user.post(INFER, json=body(), headers=SLA).status_code == 200
     wait_for(lambda: measured(market).requests > 0)
@@ -145,7 +144,7 @@ def test_a_surplus_of_requests_is_no_failure(
     monkeypatch.setattr("backend.gateway.session.IDLE_S", 1)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(callers.user.post, INFER, json=body(), headers=SLA)
-        assert slow.arrived.acquire(timeout=5)
+        assert slow.arrived.acquire(timeout=PATIENCE_S)
         assert callers.user.post(INFER, json=body(), headers=SLA).status_code == 429
         slow.may_answer.set()
         assert first.result().status_code == 200
@@ -158,21 +157,21 @@ def test_the_time_that_a_node_takes_is_what_is_measured(
 ) -> None:
     monkeypatch.setattr("backend.gateway.session.IDLE_S", 1)
     with ThreadPoolExecutor(1) as pool:
+        asked = time.monotonic()
         first = pool.submit(callers.user.post, INFER, json=body(), headers=SLA)
-        assert slow.arrived.acquire(timeout=5)
-        sent = time.monotonic()
+        assert slow.arrived.acquire(timeout=PATIENCE_S)
         assert not slow.hung_up.wait(0.3)
         slow.may_answer.set()
         assert first.result().status_code == 200
-        took_ms = (time.monotonic() - sent) * 1_000
+        took_ms = (time.monotonic() - asked) * 1_000
     wait_for(lambda: measured(market).requests > 0)
-    assert 300 <= (measured(market).latency_ms_p95 or 0) <= 2 * took_ms + 300
+    assert 300 <= (measured(market).latency_ms_p95 or 0) <= 2 * took_ms
 
 
 def test_a_node_that_is_too_slow_has_failed(
     callers: Callers, slow: SlowNode, market: Swarmex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.gateway.gateway.NodeClient", partial(NodeClient, 0.3))
+    monkeypatch.setattr("backend.gateway.gateway.NodeClient", partial(NodeClient, 1.0))
     with serving(create_app(market)) as address:
         client = Client(address, callers.user.account_id, callers.user.key)
         assert refused(client.post(INFER, json=body(), headers=SLA)) == (503, "node_failed")
@@ -201,7 +200,7 @@ def test_requests_that_outlive_their_session_are_told_when_the_last_is_answered(
     with ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(callers.user.post, INFER, json=body(), headers=SLA) for _ in range(2)]
         for _ in waiting:
-            assert slow.arrived.acquire(timeout=5)
+            assert slow.arrived.acquire(timeout=PATIENCE_S)
         end_all(market)
         time.sleep(1.2)  # two looks of the gateway
         assert measured(market).requests == 0

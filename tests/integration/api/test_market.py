@@ -13,6 +13,7 @@ from tests.integration.api.callers import Callers, problem
 from tests.integration.api.counting import rows
 from tests.integration.api.supply import Supply
 from tests.unit.api.serving import serving
+from tests.waiting import PATIENCE_S
 
 
 def test_an_account_is_opened_empty_and_its_name_is_taken_once(callers: Callers) -> None:
@@ -129,7 +130,7 @@ def test_without_redis_it_is_degraded_and_without_its_database_not_ready(
 ) -> None:
     nowhere = {"redis_url": "redis://127.0.0.1:1/0", "database_url": "postgresql+psycopg://x@127.0.0.1:1/x"}
     broken = connect(Settings(**market.settings.model_dump() | {gone: nowhere[gone]}))
-    with serving(create_app(broken)) as address, httpx.Client(base_url=address, timeout=10) as client:
+    with serving(create_app(broken)) as address, httpx.Client(base_url=address, timeout=PATIENCE_S) as client:
         ready = client.get("/health/ready")
         assert (ready.status_code, ready.json()) == (status, said)
         assert client.get("/health/live").status_code == 200

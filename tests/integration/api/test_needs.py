@@ -143,6 +143,9 @@ def test_needs_that_no_node_meets_are_refused_with_the_best_there_is(
         assert problem(refused) == (503, "needs_unmet", "needs.memory_mb")
         assert refused.json()["error"]["accepted"] == "memory_mb 1024"
         assert "4096 wanted" in refused.json()["error"]["message"]
+        refused = callers.user.post(f"/api/v1/{path}", json=workload(needs={"dedicated": True}, slots=3))
+        assert problem(refused) == (503, "needs_unmet", "slots")
+        assert refused.json()["error"]["accepted"] == "4 or more, or dedicated left out"
     assert rows(market) == before
 
 

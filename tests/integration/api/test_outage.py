@@ -1,9 +1,8 @@
 """The coordinator's database goes away and comes back under a running server."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import httpx
 import psycopg
 import pytest
 from psycopg import sql
@@ -14,6 +13,7 @@ from tests.integration.api.callers import Callers, Client, problem
 from tests.integration.api.requests import body
 from tests.integration.api.supply import Supply
 from tests.unit.api.serving import serving
+from tests.waiting import until
 
 FAIL_CLOSED_S = 1.0
 
@@ -35,23 +35,15 @@ def let_in(admin: psycopg.Connection, market: Swarmex, allowed: bool) -> None:
     admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
 
 
-def until(answers: Callable[[], httpx.Response], status: int, within_s: float = 5.0) -> httpx.Response:
-    deadline = time.monotonic() + within_s
-    while (response := answers()).status_code != status and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert response.status_code == status
-    return response
-
-
 def test_without_its_database_everything_is_closed_even_to_known_keys_and_opens_again_by_itself(
     market: Swarmex, callers: Callers, supply: Supply, address: str, database_admin: psycopg.Connection
 ) -> None:
     supply.pause()
     with Client(address, callers.user.account_id, callers.user.key) as client:
-        assert client.get("/v2/models/scale").status_code == 200
+        until(lambda: client.get("/v2/models/scale").status_code == 200, "it is open")
         let_in(database_admin, market, allowed=False)
         try:
-            closed = until(lambda: client.get("/api/v1/accounts/me"), 503)
+            until(lambda: client.get("/api/v1/accounts/me").status_code == 503, "it is closed")
             time.sleep(FAIL_CLOSED_S + 0.6)  # from now on no answer is fresh enough, whatever was cached
             closed = client.get("/api/v1/accounts/me")
             assert problem(closed)[:2] == (503, "coordinator_unreachable")
@@ -63,5 +55,5 @@ def test_without_its_database_everything_is_closed_even_to_known_keys_and_opens_
             assert client.get("/health/live").status_code == 200
         finally:
             let_in(database_admin, market, allowed=True)
-        until(lambda: client.get("/api/v1/accounts/me"), 200)
-        assert client.get("/health/ready").json()["database"] is True
+        until(lambda: client.get("/api/v1/accounts/me").status_code == 200, "it is open again")
+        until(lambda: client.get("/health/ready").json().get("database"), "and ready")

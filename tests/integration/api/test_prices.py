@@ -36,7 +36,10 @@ def test_the_history_tells_prices_and_causes_but_not_that_an_ask_held_one(caller
 
     assert told(limit="1").json() == [newest]
     assert told(resource_class="cloud", region="eu-1").json() == [newest, opening]
-    assert told(region="eu-9").json() == told(resource_class="fog").json() == []
+    assert told(resource_class="fog").json() == []
+    assert problem(told(region="eu-9")) == (404, "unknown_region", "region")
+    assert told(region="eu-9").json()["error"]["accepted"] == "eu-1"
+    assert problem(told(resource_class="fog", region="eu-1")) == (404, "unknown_market", "resource_class")
     assert told(since=newest["at"]).json() == [newest]
     assert told(before=newest["at"]).json() == [opening]
     assert problem(told(limit="0")) == problem(told(limit="1001")) == (422, "invalid_limit", "limit")
@@ -82,6 +85,24 @@ def test_rules_are_read_by_everybody_and_changed_in_part(callers: Callers, price
         rule | {"mechanism": "mcafee", "cap": "2.000000000", "own": True},
     )
     assert callers.user.get("/api/v1/markets/rules").json() == [made.json()]
+
+
+def test_rules_and_distances_are_undone_by_what_names_them(callers: Callers, priced: Supply) -> None:
+    [born] = callers.user.get("/api/v1/markets/rules").json()
+    where = {"resource_class": "cloud", "region": "eu-1"}
+    callers.admin.post("/api/v1/markets/rules", json=where | {"mechanism": "mcafee"})
+    undone = callers.admin.delete("/api/v1/markets/rules/cloud/eu-1")
+    assert (undone.status_code, undone.json()) == (200, born)
+    assert callers.user.get("/api/v1/markets/rules").json() == [born]
+    again = callers.admin.delete("/api/v1/markets/rules/cloud/eu-1")
+    assert problem(again) == (404, "unknown_market_rules", "region")
+    assert problem(callers.admin.delete("/api/v1/markets/rules/toaster/eu-1"))[:2] == (422, "invalid_resource_class")
+    link = {"region": "eu-1", "other": "eu-2", "latency_ms": 9}
+    callers.admin.put("/api/v1/regions/links", json=link)
+    gone = callers.admin.delete("/api/v1/regions/links/eu-2/eu-1")
+    assert (gone.status_code, gone.json()) == (200, link)
+    assert callers.user.get("/api/v1/regions/links").json() == []
+    assert problem(callers.admin.delete("/api/v1/regions/links/eu-2/eu-1")) == (404, "unknown_region_link", "other")
 
 
 def test_rules_that_cannot_be_are_refused_with_the_fields_name(

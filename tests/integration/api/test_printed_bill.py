@@ -14,11 +14,11 @@ from backend.domain.ids import HoldId
 from backend.services import escrow, metering, meters
 from tests.integration.api.callers import Callers
 from tests.integration.services.usage import OPERATOR
+from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 A4_POINTS = (595, 842)
-PRINT_TIMEOUT_S = 60
 OPTIONS = (
     "--headless",
     "--no-sandbox",  # tests run as root in CI; the page is our own
@@ -45,7 +45,7 @@ def printed(chromium: str, page: Path) -> tuple[list[tuple[int, int]], str]:
     """The sizes in points of the pages that a file is printed on, and what the browser complained of."""
     pdf = page.with_suffix(".pdf")
     command = [chromium, *OPTIONS, f"--user-data-dir={page.parent / 'profile'}", f"--print-to-pdf={pdf}", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PRINT_TIMEOUT_S, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     boxes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", pdf.read_bytes())
     complaints = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
     return [(round(float(width)), round(float(height))) for width, height in boxes], complaints

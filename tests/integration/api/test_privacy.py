@@ -31,6 +31,7 @@ PUBLIC = {
     *("/api/v1/fees", "/api/v1/meters", "/api/v1/meters/{name}/prices", "/api/v1/models", "/api/v1/prices"),
     *("/api/v1/tiers", "/api/v1/tiers/{name}/versions", "/api/v1/epochs", "/api/v1/regions/links"),
     *("/api/v1/prices/history", "/api/v1/markets/depth", "/api/v1/markets/rules"),
+    *("/api/v1/markets/rules/{resource_class}/{region}", "/api/v1/regions/links/{region}/{other}"),
     "/api/v1/nodes/{node_id}/trust",  # the score; why it is so is for its owner
 }
 WITH_IDS = [route for route in CLOSED if route.names and route.path not in PUBLIC]

@@ -14,8 +14,7 @@ import pytest
 
 from backend.bootstrap import Settings, Swarmex, connect
 from backend.services import fleet
-
-START_S = 30
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def market(database_url: str, redis_url: str, folder: Path) -> Iterator[Swarmex]
 
 
 def address(folder: Path) -> str:
-    deadline = time.monotonic() + START_S
+    deadline = time.monotonic() + PATIENCE_S
     while not (folder / "api.url").exists():
         assert time.monotonic() < deadline, "no address was written"
         time.sleep(0.05)
@@ -63,10 +62,10 @@ def test_it_writes_its_address_is_listed_and_ends_in_good_order(
     process: subprocess.Popen[bytes], folder: Path, market: Swarmex, name: str
 ) -> None:
     url = address(folder)
-    assert httpx.get(f"{url}/health/ready").json()["status"] == "ready"
+    assert httpx.get(f"{url}/health/ready", timeout=PATIENCE_S).json()["status"] == "ready"
     assert states(market) == [("api", "front-1", "up")]
     process.send_signal(signal.Signals[name])
-    assert process.wait(15) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert not (folder / "api.url").exists()
     assert states(market) == [("api", "front-1", "stopped")]
 
@@ -77,7 +76,7 @@ def test_a_second_server_on_the_same_folder_keeps_its_own_address(
     address(folder)
     (folder / "api.url").write_text("http://127.0.0.1:1\n")  # as a later server would
     process.terminate()
-    assert process.wait(15) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert (folder / "api.url").read_text() == "http://127.0.0.1:1\n"
 
 
@@ -87,7 +86,7 @@ def test_an_agent_that_is_told_to_drain_ends_by_itself(
     address(folder)
     with market.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE agents SET state = 'draining'")
-    assert process.wait(15) == 0
+    assert process.wait(PATIENCE_S) == 0
 
 
 def test_an_address_that_is_taken_is_an_error_with_a_reason(folder: Path, tmp_path: Path) -> None:
@@ -99,7 +98,7 @@ def test_an_address_that_is_taken_is_an_error_with_a_reason(folder: Path, tmp_pa
             "SWARMEX_API_PORT": str(taken.getsockname()[1]),
         }
         ended = subprocess.run(
-            [sys.executable, "-m", "backend.api"], env=environment, capture_output=True, timeout=START_S, check=False
+            [sys.executable, "-m", "backend.api"], env=environment, capture_output=True, timeout=PATIENCE_S, check=False
         )
     assert ended.returncode == 1
     assert b"SWARMEX_API_PORT" in ended.stderr

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from backend.api.app import create_app
 from backend.bootstrap import utc_now
 from backend.domain.access import Principal, Role
 from backend.domain.sla import WINDOW
 from backend.services import accounts, sla
 from tests.integration.api.callers import Client, problem
+from tests.integration.api.once import application
 from tests.integration.services.earning import ran, ran_again
 from tests.market import Market
 from tests.unit.api.serving import serving
@@ -24,7 +24,7 @@ class Served:
 
     def __init__(self, market: Market, stack: ExitStack) -> None:
         self._market, self._stack = market, stack
-        self._address = stack.enter_context(serving(create_app(market.app)))
+        self._address = stack.enter_context(serving(application(market.app)))
         now = utc_now()
         ran(market)
         ran_again(market, sla_required=True)

@@ -164,7 +164,7 @@ def test_a_policy_that_cannot_be_is_refused_and_not_written(
 
 def test_an_agent_is_drained_by_its_name(cli: Cli, market: Market) -> None:
     agent = beat(market)
-    assert cli.json("agents", "drain", "pricing-0")["id"] == str(agent)
+    assert cli.run("agents", "drain", "pricing-0", "--json").document["id"] == str(agent)
     assert fleet.beat(market.app.uow(), utc_now(), AgentBeat(agent, "pricing", "pricing-0", "h", 1)).drain
     assert cli.refused("agents", "drain", "nobody-0") == ("unknown_agent", "agent")
 

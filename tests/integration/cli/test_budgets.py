@@ -14,9 +14,9 @@ from backend.domain.money import NANO_PER_CREDIT
 from tests.integration.cli.runner import Cli
 from tests.integration.services.earning import earn
 from tests.market import Market
+from tests.waiting import PATIENCE_S
 
 OF_BUYER = ("--account", "buyer", "--period", "day")
-SHOWN_MAX_S = 30.0
 
 
 def test_a_budget_is_set_listed_filled_and_ended(cli: Cli, market: Market) -> None:
@@ -123,7 +123,7 @@ def watching(cli: Cli, market: Market) -> Iterator[tuple[subprocess.Popen[bytes]
     yield running, terminal
     if running.poll() is None:
         running.kill()
-    running.wait(SHOWN_MAX_S)
+    running.wait(PATIENCE_S)
     os.close(terminal)
 
 
@@ -135,12 +135,12 @@ def test_who_watches_sees_a_budget_fill_until_ctrl_c(
     earn(market, 17 * NANO_PER_CREDIT)
     _read_until(terminal, " 85%")
     running.send_signal(signal.SIGINT)
-    assert running.wait(SHOWN_MAX_S) == 130
+    assert running.wait(PATIENCE_S) == 130
 
 
 def _read_until(terminal: int, text: str) -> None:
-    """Read what is shown until it has a text; fails after SHOWN_MAX_S."""
-    shown, give_up_at = b"", time.monotonic() + SHOWN_MAX_S
+    """Read what is shown until it has a text; fails after PATIENCE_S."""
+    shown, give_up_at = b"", time.monotonic() + PATIENCE_S
     while text.encode() not in shown:
         assert time.monotonic() < give_up_at, shown.decode()
         shown += os.read(terminal, 65_536)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.api.app import create_app
+from tests.integration.api.once import application
 from tests.integration.api.supply import Supply, write_model
 from tests.integration.cli.runner import Cli
 from tests.market import Market
@@ -29,7 +29,7 @@ def gateway(cli: Cli, market: Market, tmp_path: Path, monkeypatch: pytest.Monkey
     cli.json("model", "register", "scale", write_model(tmp_path / "scale.onnx"))
     monkeypatch.setenv("SWARMEX_KEY", cli.json("key", "create", "buyer")["secret"])
     with (
-        serving(create_app(market.app)) as url,
+        serving(application(market.app)) as url,
         Supply(market.app, market.provider.account_id, tmp_path / "node"),
     ):
         monkeypatch.setenv("SWARMEX_URL", url)

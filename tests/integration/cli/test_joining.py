@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.api.app import create_app
 from backend.bootstrap import Settings, connect
+from tests.integration.api.once import application
 from tests.integration.cli.runner import Cli
 from tests.unit.api.serving import serving
 
@@ -19,7 +19,7 @@ def url(cli: Cli) -> Iterator[str]:
     """The API of the market that `cli` operates, which has an account."""
     cli.json("account", "create", "acme")
     wired = connect(Settings())
-    with serving(create_app(wired)) as url:
+    with serving(application(wired)) as url:
         yield url
     wired.close()
 
@@ -40,12 +40,18 @@ def test_a_machine_joins_makes_an_offer_and_goes_on_as_itself(cli: Cli, url: str
     assert isinstance(node, dict)
     assert (node["name"], node["slots"], node["region"], node["residency"]) == ("attic", 3, "north", "de")
     assert "no offer" in notes
+    assert "It has 3 slots, not 8: its token allows no more." in notes
     file = tmp_path / "data" / "node.json"
     assert told["file"] == str(file)
     assert oct(file.stat().st_mode)[-3:] == "600"
     assert json.loads(file.read_text())["key"] not in json.dumps(told) + notes
     again, notes = join(cli, "--ask", "0.002")
     assert "Going on as node attic" in notes
+    assert "slots" not in notes
+    assert again["node"] == node | {"ask": "0.002000000"}, "as the market writes it"
+    more, notes = join(cli, "--slots", 8)
+    assert "It has 3 slots, not 8: as many as it has had since it joined." in notes
+    assert more["node"] == again["node"]
     assert cli.json("node", "show", "attic")["ask"] == "0.002000000"
     assert cli.json("node", "token", "list") == []
     assert again["url"] == url

@@ -21,8 +21,8 @@ from backend.domain.work import AgentBeat
 from backend.services import fleet, incidents
 from tests.integration.cli.runner import Cli
 from tests.market import Market
+from tests.waiting import PATIENCE_S
 
-WAIT_S = 20.0
 INTERRUPTED = 130
 
 
@@ -38,8 +38,8 @@ class Terminal:
         self.seen = ""
 
     def shows(self, text: str) -> bool:
-        """Whether that is shown within WAIT_S."""
-        deadline = time.monotonic() + WAIT_S
+        """Whether that is shown in time."""
+        deadline = time.monotonic() + PATIENCE_S
         while text not in self.seen and time.monotonic() < deadline:
             if select.select([self._ours], [], [], 0.1)[0]:
                 with suppress(OSError):
@@ -54,7 +54,7 @@ class Terminal:
     def interrupt(self) -> int:
         """Ctrl-C; the exit code."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(WAIT_S)
+        return self.process.wait(PATIENCE_S)
 
 
 @contextmanager

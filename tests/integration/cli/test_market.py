@@ -35,7 +35,7 @@ def test_a_node_is_registered_offered_drained_and_offered_again(cli: Cli, market
 
 
 def test_registering_a_node_tells_how_it_comes_alive(cli: Cli, market: Market) -> None:
-    assert "agents inference --pool core" in cli.run(*NODE, "--pool", "core").err
+    assert "`swarmex agents add inference --pool core`" in cli.run(*NODE, "--pool", "core").err
 
 
 def test_a_name_that_several_nodes_have_needs_the_account(cli: Cli, market: Market) -> None:
@@ -89,6 +89,33 @@ def test_an_order_is_quoted_placed_run_shown_and_listed(cli: Cli, market: Market
     assert order["id"] in cli.run("order", "list").out
     assert "fog-1" in cli.run("order", "show", order["id"], "--results").out
     assert cli.refused("order", "cancel", order["id"]) == ("order_closed", "order")
+
+
+def test_an_order_that_got_fewer_slots_than_it_asked_for_says_so(cli: Cli, market: Market, request_file: Path) -> None:
+    market.node("fog-1")
+    market.executor()
+    asked = ("order", "place", "--account", "buyer", "--model", "doubling", "--tier", "medium", "--input", request_file)
+    [order] = cli.json(*asked, "--slots", 4)["orders"]
+    assert "of 4 slots" not in cli.run("order", "show", order["id"]).out
+    market.clear()
+    assert "1 of 4 slots" in cli.run("order", "show", order["id"]).out
+    assert cli.json("order", "show", order["id"])["order"]["slots"] == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "field"),
+    [
+        (("offer", "rack-1", "-1"), "invalid_amount", "ask"),
+        (("deposit", "buyer", "-0.5", "--reference", "r"), "invalid_amount", "amount"),
+        (("fee", "set", "small", "-1"), "invalid_fee", "fee"),
+        (("region", "link", "north", "south", "-1"), "invalid_latency_ms", "latency_ms"),
+    ],
+)
+def test_a_negative_number_is_refused_with_what_is_accepted(
+    cli: Cli, market: Market, line: tuple[str, ...], code: str, field: str
+) -> None:
+    assert cli.refused(*line) == (code, field)
+    assert cli.run(*line, "--json").document["error"]["accepted"]
 
 
 def test_an_open_order_is_cancelled_and_its_hold_given_back(cli: Cli, market: Market, request_file: Path) -> None:

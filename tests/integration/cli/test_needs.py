@@ -57,7 +57,8 @@ def test_an_order_is_placed_with_needs_and_shows_them(cli: Cli, market: Market, 
     assert (order["needs"], order["interruptible"], order["region"]) == (needs, True, "north")
     assert cli.json("order", "show", order["id"])["order"]["needs"] == needs
     shown = cli.run("order", "show", order["id"]).out
-    assert '"gpu_memory_mb": 40960' in shown
+    assert f"gpu_memory_mb 40960; residency de, fr; spread; only {node.id}" in shown
+    assert "{" not in shown
     assert "would match" in shown
 
 
@@ -71,6 +72,10 @@ def test_needs_that_cannot_be_met_are_refused_with_what_is_short(
     assert "residency: fr wanted, none has it" in nowhere
     assert "accepted: residency left out" in nowhere
     assert "1 is the best" in cli.run(*place, "--need", "cores=64", "--quote").err
+    market.node("whole", slots=8, region="south")
+    whole = (*place, "--need", "dedicated", "--region", "south")
+    assert cli.refused(*whole) == cli.refused(*whole, "--quote") == ("needs_unmet", "slots")
+    assert "accepted: 8 or more, or dedicated left out" in cli.run(*whole).err
     assert cli.refused(*place, "--need", "cores=nan") == ("invalid_cores", "needs.cores")
     assert cli.refused(*place, "--need", "never=nobody") == ("unknown_node", "needs.never")
     assert cli.refused(*place, "--need", "dedicated", "--need", "spread") == ("contradictory_needs", "needs.spread")

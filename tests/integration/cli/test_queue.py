@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 import redis
+from sqlalchemy import text
 
 from backend.bootstrap import utc_now
 from backend.domain.dead_letters import DeadMessage, DeathReason
@@ -59,8 +60,28 @@ def test_depth_shows_the_database_beside_redis(cli: Cli, market: Market, dispatc
     assert "pool.pool" in cli.run("queue", "depth").out
 
 
+def test_depth_tells_how_quick_each_queue_is_and_which_are_crowded_or_idle(cli: Cli, market: Market) -> None:
+    market.node("a", slots=2, pool="crowded")
+    busy = market.executor("crowded")
+    with market.app.uow() as uow:  # items of half a second each
+        uow.connection.execute(text("UPDATE models SET us_per_call = 499999, us_per_row = 1"))
+        uow.commit()
+    market.place(workload="batch", requests=[REQUEST] * 10)
+    market.clear()
+    market.node("b", pool="idle")
+    market.executor("idle")
+    busy.beat()
+    crowded, idle = cli.json("queue", "depth")["queues"]
+    assert [crowded[name] for name in ("queue", "pace", "drain_s", "burden")] == ["pool.crowded", 1.0, 5.0, "crowded"]
+    assert [idle[name] for name in ("queue", "pace", "drain_s", "burden")] == ["pool.idle", 1.0, 0.0, "idle"]
+    assert idle["queued"] == 0
+    shown = cli.run("queue", "depth").out
+    assert "5.0 s" in shown
+    assert "crowded" in shown.replace("pool.crowded", "")
+
+
 def test_depth_counts_what_consumers_have_not_acknowledged(cli: Cli, market: Market, redis_url: str) -> None:
-    with redis.Redis.from_url(redis_url, socket_timeout=5.0) as client:
+    with redis.Redis.from_url(redis_url, socket_timeout=60.0) as client:
         client.hset("unacked", "tag", '[{"body": ""}, "", "pool.p"]')
         client.hset("unacked", "other", "garbage")
     [shown] = cli.json("queue", "depth")["queues"]
@@ -90,7 +111,7 @@ def test_peek_shows_what_comes_next_and_takes_nothing(
     units = queued(market, dispatcher, "medium", "large")
     stranger = unit("pool.pool", Priority.LOW)
     dispatcher.send([stranger])
-    with redis.Redis.from_url(redis_url, socket_timeout=5.0) as client:
+    with redis.Redis.from_url(redis_url, socket_timeout=60.0) as client:
         client.lpush(f"pool.pool{SEPARATOR}{int(Priority.LOW)}", b"garbage")
     shown = cli.json("queue", "peek", "pool.pool")
     assert [message["priority"] for message in shown] == ["high", "normal", "low", "low"]
@@ -102,6 +123,7 @@ def test_peek_shows_what_comes_next_and_takes_nothing(
     assert [message["unit"] for message in again] == [message["unit"] for message in shown[:3]]
     assert "unknown_unit" in cli.run("queue", "peek", "pool.pool").out
     assert cli.refused("queue", "peek", "celery") == ("invalid_queue", "queue")
+    assert cli.json("queue", "peek", "kind.inference") == []
     assert cli.refused("queue", "peek", "pool.pool", "--limit", "0") == ("invalid_limit", "limit")
 
 
@@ -123,6 +145,18 @@ def test_a_purge_asks_drops_and_loses_nothing(cli: Cli, market: Market, dispatch
         ("queue pool.pool", len(units)),
     ]
     assert "Nothing is lost" in cli.run("queue", "purge", "pool.pool", "--yes").out
+
+
+def test_a_queue_that_cannot_be_is_refused_with_those_that_are(cli: Cli, market: Market, redis_url: str) -> None:
+    market.node("a", pool="core")
+    for name in ("kind.nosuch", "node.abc", "pool.cor", f"node.{uuid4()}"):
+        assert cli.refused("queue", "peek", name) == ("unknown_queue", "queue")
+        assert cli.refused("queue", "purge", name, "--yes") == ("unknown_queue", "queue")
+        assert "pool.core, kind.inference" in cli.run("queue", "peek", name).err
+    assert log.list_entries(market.app.uow(), action="queue.purge") == []
+    with redis.Redis.from_url(redis_url, socket_timeout=60.0) as client:
+        client.lpush(f"kind.nosuch{SEPARATOR}{int(Priority.LOW)}", b"garbage")
+    assert cli.json("queue", "purge", "kind.nosuch", "--yes")["dropped"] == 1, "what is there can be dropped"
 
 
 def kill(market: Market, executor: Executor) -> None:

@@ -11,7 +11,15 @@ def test_the_tiers_are_listed_with_their_limits_and_targets(cli: Cli, market: Ma
     listed = cli.json("tier", "list")
     assert [tier["tier"] for tier in listed] == list(TIERS)
     assert (listed[3]["classes"], listed[3]["rank"]) == (["dedicated", "cloud"], 0)
+    fees = {fee["tier"]: fee["fee_ppm"] for fee in cli.json("fee", "list")}
+    assert {tier["tier"]: tier["fee_ppm"] for tier in listed} == fees
+    cli.json("fee", "set", "small", "6.25")
+    cli.json("fee", "set", "medium", "7.75", "--from", "2999-01-01")
     shown = cli.run("tier", "list").out
+    assert "Fee %" in shown
+    assert "6.25" in shown
+    assert "7.75" not in shown
+    assert "fee             6.25%" in cli.run("tier", "show", "small").out
     for part in ("mobile, fog", "5 / 100", "10000 / 1000000", "99.99", "2000"):
         assert part in shown, part
 
@@ -27,7 +35,7 @@ def test_a_tier_is_changed_now_and_for_a_time_to_come(cli: Cli, market: Market) 
     assert (now["uptime_ppm"], now["reserved_ppm"]) == (999_500, 125_000)
     assert [list(step.values()) for step in now["ladder"]] == [[999_500, 100_000], [990_000, 300_000]]
     document = cli.json("tier", "show", "large")
-    assert document["now"] == now
+    assert document["now"] == now | {"fee_ppm": 30_000}
     assert [v["version"] for v in document["versions"]] == [1, 2, 3, 4]  # the last: the one to come, with the new cap
     assert document["versions"][3]["month_cap"] == "60000.000000000"
     shown = cli.run("tier", "show", "large").out
@@ -52,18 +60,18 @@ def test_a_tier_is_changed_now_and_for_a_time_to_come(cli: Cli, market: Market) 
     ("arguments", "refused"),
     [
         ((), ("nothing_to_change", "tier")),
-        (("--slots", "0"), ("invalid_slots_max", "slots_max")),
+        (("--slots", "0"), ("invalid_slots_max", "slots")),
         (("--classes", ""), ("invalid_classes", "classes")),
         (("--classes", "fog,moon"), ("invalid_classes", "classes")),
         (("--request-cap", "1e3"), ("invalid_amount", "request_cap")),
         (("--month-cap", "1"), ("invalid_request_cap", "request_cap")),
         (("--uptime", "101"), ("invalid_uptime", "uptime")),
-        (("--reserved", "10.1"), ("invalid_reserved_ppm", "reserved_ppm")),
+        (("--reserved", "10.1"), ("invalid_reserved_ppm", "reserved")),
         (("--credit", "99.9"), ("invalid_credit", "credit")),
         (("--credit", "99.9=x"), ("invalid_credit", "credit")),
-        (("--credit", "99.9=10"), ("invalid_ladder", "ladder")),
-        (("--weight", "2", "--from", "2020-01-01"), ("invalid_valid_from", "valid_from")),
-        (("--month-cap", "150", "--from", "2999-01-01"), ("invalid_valid_from", "valid_from")),
+        (("--credit", "99.9=10"), ("invalid_ladder", "credit")),
+        (("--weight", "2", "--from", "2020-01-01"), ("invalid_valid_from", "from")),
+        (("--month-cap", "150", "--from", "2999-01-01"), ("invalid_valid_from", "from")),
     ],
 )
 def test_a_tier_that_cannot_be_is_refused_and_not_written(
@@ -72,6 +80,34 @@ def test_a_tier_that_cannot_be_is_refused_and_not_written(
     before = cli.json("tier", "list")
     assert cli.refused("tier", "set", "small", *arguments) == refused
     assert cli.json("tier", "list") == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ("--reserved", "95"),
+            (
+                "error: 185% of each market would be reserved",
+                "accepted: at most 100% of all tiers together",
+                "(small 95%, medium 20%, large 30%, enterprise 40%)",
+            ),
+        ),
+        (
+            ("--credit", "99.9=10", "--credit", "98=5"),
+            ("error: 99.9%=10%, 98%=5% is no ladder", "steps of 0.0001% to 100%", "the uptime target of 99%"),
+        ),
+        (("--uptime", "0"), ("error: uptime 0 is out of range", "accepted: 0.0001% to 100%")),
+        (("--slots", "0"), ("error: slots 0 is out of range",)),
+    ],
+)
+def test_a_tier_is_refused_in_the_percent_that_it_is_typed_in(
+    cli: Cli, market: Market, arguments: tuple[str, ...], told: tuple[str, ...]
+) -> None:
+    done = cli.run("tier", "set", "small", *arguments)
+    assert "ppm" not in done.err
+    for part in told:
+        assert part in done.err, part
 
 
 @pytest.mark.parametrize("arguments", [("set", "giant", "--weight", "2"), ("set", "small", "--slots", "x"), ("show",)])

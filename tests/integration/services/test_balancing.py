@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from backend.bootstrap import utc_now
+from backend.domain.balancing import released
 from backend.domain.machines import Needs
 from backend.domain.orders import OrderState
 from backend.domain.work import ClaimedItem, Dispatch
@@ -187,7 +188,7 @@ def test_an_order_that_has_not_begun_on_a_crowded_node_is_auctioned_again_when_a
 
 
 @pytest.mark.usefixtures("slow_model")
-def test_an_order_stays_when_the_idle_node_asks_as_much(market: Market) -> None:
+def test_an_order_stays_when_an_idle_node_that_asks_as_much_would_not_end_it_sooner(market: Market) -> None:
     market.node("slow", pool="slow")
     slow = market.executor("slow")
     [order] = market.place(workload="batch", requests=[REQUEST] * ITEMS)
@@ -197,6 +198,91 @@ def test_an_order_stays_when_the_idle_node_asks_as_much(market: Market) -> None:
     slow.beat()
     assert balancing.balance(market.app.uow(), utc_now()) == 0
     assert market.show(order).state is OrderState.RUNNING
+
+
+def queue_up(market: Market, count: int) -> tuple[Executor, Executor, list[Order], list[Dispatch]]:
+    """Orders of four seconds each on a crowded node, of which none has begun; an idle one that asks as much is new."""
+    market.node("crowded", pool="crowded", slots=count)
+    crowded = market.executor("crowded")
+    placed = market.place(count, workload="batch", requests=[REQUEST] * 8)
+    assert market.clear() == count
+    market.node("idle", pool="idle", slots=count)
+    idle = market.executor("idle")
+    crowded.beat()
+    return crowded, idle, placed, market.dispatched()
+
+
+@pytest.mark.usefixtures("slow_model", "books_in_order")
+def test_orders_move_at_equal_asks_until_it_is_even_and_never_go_back(market: Market) -> None:
+    crowded, idle, placed, old = queue_up(market, 5)
+    found = []
+    for _ in range(4):  # as often as the settlement agents look, with a clearing in between
+        found.append(balancing.balance(market.app.uow(), utc_now()))
+        assert market.clear() == 0, "what moves is not auctioned"
+        crowded.beat()
+        idle.beat()
+    assert found == [2, 0, 0, 0]
+    assert counts(market) == {("crowded", "queued"): 24, ("idle", "queued"): 16}
+    fresh = market.dispatched()
+    assert {dispatch.queue for dispatch in fresh} == {"pool.idle"}
+    assert len(crowded.claim(old)) == 24, "the older messages bring only what stayed"
+    assert finish(market, idle, fresh, busy_us=1_000) == 16
+    market.settle()
+    moved = [order for order in placed if market.show(order).state is OrderState.SETTLED]
+    assert [order.id for order in moved] == sorted(order.id for order in placed)[-2:], "the last ones"
+    for order in moved:
+        receipt = receipts.receipt(market.app.uow(), order.id, market.buyer)
+        assert {served.node_name: served.items for served in receipt.served} == {"crowded": 0, "idle": 8}
+        assert len({served.price_nano_per_slot_s for served in receipt.served}) == 1, "as it was agreed"
+        assert receipt.charged_nano + receipt.released_nano == receipt.held_nano
+
+
+def busy_slots(market: Market) -> dict[str, int]:
+    """Sold slots by node."""
+    with market.app.engine.connect() as connection:
+        return {row.name: row.busy_slots for row in connection.execute(text("SELECT name, busy_slots FROM nodes"))}
+
+
+@pytest.mark.usefixtures("slow_model", "books_in_order")
+def test_an_order_that_has_moved_does_not_come_back_when_its_first_node_is_the_idle_one(market: Market) -> None:
+    crowded, idle, _, old = queue_up(market, 5)
+    assert balancing.balance(market.app.uow(), utc_now()) == 2
+    assert busy_slots(market) == {"crowded": 3, "idle": 2}
+    finish(market, crowded, old, busy_us=1_000)
+    market.settle()
+    assert busy_slots(market) == {"crowded": 0, "idle": 2}
+    for _ in range(3):
+        crowded.beat()
+        idle.beat()
+        assert balancing.balance(market.app.uow(), utc_now()) == 0
+
+
+@pytest.mark.usefixtures("slow_model", "books_in_order")
+def test_nothing_moves_to_a_node_that_was_sold_or_withdrawn_meanwhile(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue_up(market, 5)
+
+    def overtaken(*arguments: object) -> object:
+        """Somebody else is quicker, between the look and the locks."""
+        decided = released(*arguments)  # type: ignore[arg-type]  # as they came
+        assert len(decided) == 2
+        with market.app.uow() as uow:
+            uow.connection.execute(text(f"UPDATE {changes.pop(0)}"))
+            uow.commit()
+        return decided
+
+    changes = [
+        "offers SET state = 'withdrawn' WHERE node_id = (SELECT id FROM nodes WHERE name = 'idle')",
+        "nodes SET busy_slots = slots - 1 WHERE name = 'idle'",
+    ]
+    monkeypatch.setattr("backend.services.balancing.released", overtaken)
+    assert balancing.balance(market.app.uow(), utc_now()) == 0
+    with market.app.uow() as uow:
+        uow.connection.execute(text("UPDATE offers SET state = 'open'"))
+        uow.commit()
+    assert balancing.balance(market.app.uow(), utc_now()) == 1
+    assert busy_slots(market) == {"crowded": 4, "idle": 5}
 
 
 @pytest.mark.usefixtures("slow_model", "books_in_order")
@@ -225,3 +311,30 @@ def test_what_is_claimed_while_it_would_move_is_run_once_wherever_that_is(market
     assert len(slow.commit(claimed)) + len(quick.commit(fresh)) == ITEMS // 2
     market.settle()
     assert market.show(order).state is OrderState.SETTLED
+
+
+@pytest.mark.usefixtures("slow_model", "books_in_order")
+def test_an_order_that_is_claimed_while_its_lease_would_move_runs_once_wherever_that_is(market: Market) -> None:
+    crowded, idle, placed, old = queue_up(market, 5)
+    start = Barrier(2)
+
+    def claim() -> list[ClaimedItem]:
+        start.wait()
+        return crowded.claim(old[::-1])  # the last first: those that would move
+
+    def move() -> int:
+        start.wait()
+        return balancing.balance(market.app.uow(), utc_now())
+
+    with ThreadPoolExecutor(2) as threads:
+        claiming, moving = threads.submit(claim), threads.submit(move)
+        claimed, moved = claiming.result(30), moving.result(30)
+    claimed += crowded.claim(old)  # what was locked at that moment
+    fresh = idle.claim(market.dispatched())
+    assert len(fresh) == 8 * moved
+    assert {item.item_id for item in claimed}.isdisjoint(item.item_id for item in fresh)
+    assert len(crowded.commit(claimed)) + len(idle.commit(fresh)) == 40
+    for _ in placed:
+        market.settle()
+    assert {market.show(order).state for order in placed} == {OrderState.SETTLED}
+    assert busy_slots(market) == {"crowded": 0, "idle": 0}

@@ -7,7 +7,7 @@ import pytest
 from backend.bootstrap import utc_now
 from backend.domain.access import Principal
 from backend.domain.depth import EDGES_PPM, Band
-from backend.domain.errors import Forbidden, Invalid
+from backend.domain.errors import Forbidden, Invalid, NotFound
 from backend.domain.money import NANO_PER_CREDIT
 from backend.domain.nodes import NodeSpec
 from backend.services import depth, nodes, orders, pricing
@@ -108,8 +108,11 @@ def test_the_book_holds_every_open_order_and_offer_best_first(market: Market) ->
     assert book.complete
     best = depth.market_book(market.app.uow(), utc_now(), ADMIN, "fog", "north", 2)
     assert (len(best.orders), len(best.offers), best.complete) == (2, 2, False)
-    elsewhere = depth.market_book(market.app.uow(), utc_now(), ADMIN, region="south")
+    elsewhere = depth.market_book(market.app.uow(), utc_now(), ADMIN, resource_class="cloud")
     assert (elsewhere.orders, elsewhere.offers) == ([], [])
+    with pytest.raises(NotFound) as refused:
+        depth.market_book(market.app.uow(), utc_now(), ADMIN, region="south")
+    assert (refused.value.code, refused.value.accepted) == ("unknown_region", "north")
 
 
 def test_only_admins_see_the_book_and_no_more_of_it_at_once_than_its_limit(market: Market) -> None:

@@ -30,9 +30,11 @@ ADMIN = Principal(None, AgentId(new_id()), Role.ADMIN)  # type: ignore[arg-type]
 CALM_S = max(calm.total_seconds() for calm in CALM.values())
 
 
-def look(market: Market, seconds: float = 0.0, breakers: Sequence[BreakerSeen] | None = ()) -> incidents.Watched:
+def look(
+    market: Market, seconds: float = 0.0, breakers: Sequence[BreakerSeen] = (), blind: bool = False
+) -> incidents.Watched:
     """One look, so many seconds from now."""
-    return incidents.watch(market.app.uow(), in_seconds(seconds), breakers, webhook=True)
+    return incidents.watch(market.app.uow(), in_seconds(seconds), breakers, blind=blind, webhook=True)
 
 
 def going_on(market: Market) -> list[tuple[str, str]]:
@@ -92,6 +94,21 @@ def test_a_crash_loop_that_its_manager_tells_of_is_known_once(market: Market) ->
     assert going_on(market) == [("crash_loop", "pricing-0")]
 
 
+def test_a_member_that_was_rolled_back_is_told_once_and_over_when_it_is_steady(market: Market) -> None:
+    uow = market.app.uow
+    fleet.set_desired(uow(), [FleetSpec("pricing", AgentKind.PRICING)])
+    living = beat(market, "pricing-0")
+    assert incidents.report_rolled_back(uow(), utc_now(), "pricing-0")
+    assert not incidents.report_rolled_back(uow(), utc_now(), "pricing-0")
+    [incident] = incidents.list_incidents(uow(), "open")
+    assert (incident.kind, incident.subject) == ("crash_loop", "pricing-0")
+    assert "was rolled back" in incident.summary
+    for second in (20, 60, 100):
+        fleet.beat(uow(), in_seconds(second), AgentBeat(living, "pricing", "pricing-0", "host", 1))
+        look(market, second)
+    assert going_on(market) == []
+
+
 def test_work_that_nobody_takes_makes_its_queue_old(market: Market) -> None:
     market.node("a")
     executor = market.executor()
@@ -109,9 +126,20 @@ def test_work_that_nobody_takes_makes_its_queue_old(market: Market) -> None:
 def test_an_open_breaker_is_told_and_stays_while_nobody_can_say_what_it_does(market: Market) -> None:
     [opened] = look(market, 0, [BreakerSeen("node:10.0.0.7", True)]).opened
     assert opened.kind is IncidentKind.BREAKER_OPEN
-    assert look(market, 500, None).resolved == ()
-    assert look(market, 501, [BreakerSeen("node:10.0.0.7", False)]).resolved == ()
-    assert [incident.id for incident in look(market, 502 + CALM_S).resolved] == [opened.id]
+    assert look(market, 500, blind=True).resolved == ()
+    assert look(market, 501).resolved == (), "it has to be calm for a while after it could be seen again"
+    assert look(market, 502, [BreakerSeen("node:10.0.0.7", False)]).resolved == ()
+    assert [incident.id for incident in look(market, 503 + CALM_S).resolved] == [opened.id]
+
+
+def test_what_is_seen_opens_and_lasts_beside_what_is_not(market: Market) -> None:
+    [node] = look(market, 0, [BreakerSeen("node:10.0.0.7", True)]).opened
+    [redis] = look(market, 1, [BreakerSeen("redis", True)], blind=True).opened
+    assert (redis.kind, redis.subject) == (IncidentKind.BREAKER_OPEN, "redis")
+    for seconds in (100, 200):
+        again = look(market, seconds, [BreakerSeen("redis", True)], blind=True)
+        assert (again.opened, again.resolved) == ((), ())
+    assert {incident.id for incident in look(market, 201 + CALM_S).resolved} == {node.id, redis.id}
 
 
 def test_books_that_do_not_add_up_are_critical_until_they_do(market: Market) -> None:

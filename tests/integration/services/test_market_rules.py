@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from backend.bootstrap import utc_now
-from backend.domain.errors import Forbidden, SwarmexError
+from backend.domain.errors import Forbidden, NotFound, SwarmexError
 from backend.domain.market_rules import MarketRule, RuleChange
 from backend.domain.pricing import DEFAULT_CONTROL, Control
 from backend.domain.pricing import Market as Place
@@ -82,3 +82,16 @@ def test_two_who_change_different_things_at_once_both_have_their_way(market: Mar
             done.result()
     [rule] = market_rules.list_rules(market.app.uow())
     assert (rule.mechanism, rule.control.target_ppm) == ("mcafee", 300_000)
+
+
+def test_rules_are_reset_to_the_defaults_by_admins_only(market: Market) -> None:
+    change(market, mechanism="mcafee")
+    with pytest.raises(Forbidden):
+        market_rules.reset_rule(market.app.uow(), utc_now(), market.buyer, "fog", "north")
+    assert market_rules.reset_rule(market.app.uow(), utc_now(), ADMIN, "fog", "north") == MarketRule(NORTH)
+    assert market_rules.list_rules(market.app.uow()) == []
+    assert mechanism(market) == "uniform"
+    with pytest.raises(NotFound) as refused:
+        market_rules.reset_rule(market.app.uow(), utc_now(), ADMIN, "fog", "north")
+    assert (refused.value.code, refused.value.accepted) == ("unknown_market_rules", "none has any")
+    assert logged(market, "market") == ["market.rules", "market.rules_reset"]

@@ -85,6 +85,44 @@ def test_a_busy_node_is_worth_waiting_for(market: Market) -> None:
     assert place(market, needs=Needs(dedicated=True)).needs == {"dedicated": True}
 
 
+def test_whole_nodes_that_are_larger_than_what_is_asked_for_are_refused_at_once(market: Market) -> None:
+    for name, size in (("four", 4), ("eight", 8)):
+        market.node(name, slots=size)
+    market.executor()
+    wish: dict[str, Any] = {"slots": 3, "needs": Needs(dedicated=True)}
+    before = rows(market.app)
+    for do in (
+        lambda: place(market, **wish),
+        lambda: orders.quote(market.app.uow(), utc_now(), market.request(**wish)),
+    ):
+        error = refusal(do)
+        assert isinstance(error, Unavailable)
+        assert (error.code, error.field) == ("needs_unmet", "slots")
+        assert error.accepted == "4 or more, or dedicated left out"
+        assert "those that suit have 4, 8 slots; 3 asked" in error.message
+    assert rows(market.app) == before
+    assert place(market, **wish | {"slots": 4}).state == "open"
+    fewer_needs = Needs(dedicated=True, cores=64)
+    assert refusal(lambda: place(market, slots=3, needs=fewer_needs)).field == "needs.cores"
+
+
+def test_whole_nodes_that_are_too_large_for_the_tier_are_said_to_be(market: Market) -> None:
+    market.node("eight", slots=8)
+    market.executor()
+    error = refusal(lambda: place(market, slots=4, tier="small", needs=Needs(dedicated=True)))
+    assert (error.field, error.accepted) == ("needs.dedicated", "dedicated left out")
+    assert "orders of this tier have 4 at most" in error.message
+
+
+def test_markets_whose_nodes_are_small_enough_to_be_had_whole_come_first(market: Market) -> None:
+    market.node("large", slots=8, ask=1_000)
+    market.node("tiny", region="south", slots=1, ask=2_000)
+    market.executor()
+    assert place(market, priority="cost", needs=Needs(dedicated=True)).markets == ["fog/south", "fog/north"]
+    both = place(market, priority="cost", slots=8, needs=Needs(dedicated=True))
+    assert both.markets == ["fog/north", "fog/south"]
+
+
 def test_where_nothing_lives_an_order_waits_with_needs_as_without(market: Market) -> None:
     market.node("asleep")
     assert place(market, needs=Needs(cores=64)).state == "open"

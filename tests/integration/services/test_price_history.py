@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from backend.bootstrap import utc_now
-from backend.domain.errors import Invalid
+from backend.domain.errors import Invalid, NotFound
 from backend.domain.market_rules import RuleChange
 from backend.domain.nodes import NodeSpec
 from backend.domain.pricing import EPOCH_S, PRICE_POINTS_KEPT, STEP_MAX_PPM, Cause, PricePoint
@@ -107,7 +107,9 @@ def test_the_history_is_told_newest_first_from_one_moment_to_another(market: Mar
     assert told() == [1_001, 1_002, 7, 1_003, 1_004, 1_005]
     assert told(region="north", limit=2) == [1_001, 1_002]
     assert told(resource_class="cloud") == [7]
-    assert told(region="nowhere") == []
+    with pytest.raises(NotFound) as refused:
+        told(region="nowhere")
+    assert (refused.value.code, refused.value.accepted) == ("unknown_region", "north, south")
     assert told(since=utc_now() - timedelta(days=3.5), before=utc_now() - timedelta(days=1.5)) == [1_002, 7, 1_003]
 
 

@@ -30,11 +30,12 @@ VERBS = {
     *("meter add", "meter list", "meter price", "meter prices", "meter rerate"),
     *("usage import", "usage list", "usage show", "usage void", "fee list", "fee set"),
     *("tier list", "tier show", "tier set"),
-    *("market simulate", "market replay", "region list", "region link"),
+    *("market simulate", "market replay", "region list", "region link", "region unlink"),
     *("trust show", "trust list", "trust check"),
     *("queue depth", "queue peek", "queue purge"),
     *("queue dead list", "queue dead show", "queue dead retry", "queue dead drop"),
     *("market prices", "market history", "market depth", "market book", "market rules list", "market rules set"),
+    "market rules reset",
     *("invoice draft", "invoice run", "invoice list", "invoice show", "invoice export", "invoice finalise"),
     *("invoice pay", "invoice void", "invoice credit", "invoice earnings"),
     *(

@@ -3,8 +3,7 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -15,9 +14,10 @@ from agents.runtimes import environment
 from backend.bootstrap import Settings, Swarmex
 from backend.cli import processes
 from backend.domain.fleet import fleet_label
+from tests.waiting import PATIENCE_S, eventually
 
-SLEEP = "import time; time.sleep(60)"
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(60)"
+SLEEP = "import time; time.sleep(99)"
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(99)"
 
 
 @pytest.fixture
@@ -37,16 +37,9 @@ def start(code: str, *arguments: str, **changes: str) -> subprocess.Popen[bytes]
     return subprocess.Popen(command, env={**clean, **changes}, stdout=subprocess.PIPE)
 
 
-def found_soon(look: object, wanted: int) -> bool:
-    """Whether the process shows its arguments within a second."""
-    assert callable(look)
-    deadline = time.monotonic() + 1
-    while time.monotonic() < deadline:
-        process = look()
-        if process is not None and process.pid == wanted:
-            return True
-        time.sleep(0.01)
-    return False
+def found_soon(look: Callable[[], psutil.Process | None], wanted: int) -> bool:
+    """Whether the process comes to show its arguments."""
+    return eventually(lambda: (process := look()) is not None and process.pid == wanted)
 
 
 def test_fleets_are_labelled_as_the_manager_labels_them(tmp_path: Path) -> None:
@@ -79,7 +72,7 @@ def test_who_ends_by_itself_is_not_killed_and_who_does_not_is(children: list[sub
     children += [polite, stubborn]
     assert stubborn.stdout
     stubborn.stdout.readline()
-    assert processes.end([psutil.Process(polite.pid)], 5)
+    assert processes.end([psutil.Process(polite.pid)], PATIENCE_S)
     assert not processes.end([psutil.Process(stubborn.pid)], 0.2)
-    assert stubborn.wait(5) == -9
+    assert stubborn.wait(PATIENCE_S) == -9
     assert processes.end([], 0)
