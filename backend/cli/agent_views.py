@@ -1,12 +1,16 @@
 """How agents and fleet entries are told of, and how they look."""
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
+from rich.table import Column, Table
 from rich.text import Text
 
 from backend.cli.output import figures, note, record, table, words
+from backend.domain.incident_rules import entry_of
 from backend.domain.work import AGENT_LOST_S
 
 if TYPE_CHECKING:
@@ -29,6 +33,12 @@ def note_unmanaged(manager: "Manager | None", now: datetime) -> None:
         note("No manager runs, so nothing acts on it yet; `swarmex up` starts one.")
 
 
+def note_without_successor(manager: "Manager | None", now: datetime) -> None:
+    """Say so where nobody is there to start another agent in the place of one that ends."""
+    if not manages(manager, now):
+        note("No manager runs, so nobody starts another in its place; `swarmex up` starts one.")
+
+
 def entry(spec: "FleetSpec") -> Document:
     """A fleet entry."""
     resources = spec.resources
@@ -44,6 +54,28 @@ def entry(spec: "FleetSpec") -> Document:
         "memory_mb": resources and resources.memory_mb,
         "policy": spec.policy and spec.policy.wire(),
     }
+
+
+def entry_drawn(document: Document) -> Table:
+    """An entry for people: its policy a setting a line, in the words that `agents policy --set` takes."""
+    policy = document["policy"]
+    settings = "\n".join(f"{name}={value}" for name, value in policy.items()) if policy else "fixed"
+    return record({**document, "policy": settings})
+
+
+def entries(specs: "Sequence[FleetSpec]", agents: "Sequence[Activity]", now: datetime) -> list[Document]:
+    """All entries, with how many of their agents live."""
+    living = Counter(entry_of(one.agent.name) for one in agents if one.lives(now))
+    return [{**entry(spec), "living": living[spec.name], "follows_load": spec.policy is not None} for spec in specs]
+
+
+def entries_drawn(documents: list[Document]) -> Table:
+    """The same for people."""
+    columns = [Column("Entry", no_wrap=True), words("Kind"), *map(figures, ("Wanted", "Living", "Min", "Max"))]
+    columns += [words("Scales itself"), words("Image"), *map(figures, ("Cores", "MiB"))]
+    names = ("name", "kind", "replicas", "living", "replicas_min", "replicas_max", "follows_load")
+    rows = [[d[name] for name in (*names, "image", "cpu", "memory_mb")] for d in documents]
+    return table(columns, rows)
 
 
 def agent(one: "Activity", now: datetime) -> Document:
@@ -90,7 +122,7 @@ def shown(found: "Shown", now: datetime) -> Document:
 def drawn(document: Document) -> RenderableType:
     """The same for people."""
     spec = document["entry"]
-    first = record(spec) if spec else Text("not of the fleet: it was started by hand")
+    first = entry_drawn(spec) if spec else Text("not of the fleet: it was started by hand")
     columns = [
         *map(words, ("Agent", "State", "Health", "Why")),
         *map(figures, ("Pid", "Seen", "Done", "In flight", "Queued")),

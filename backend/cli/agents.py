@@ -7,6 +7,7 @@ import typer
 from rich.table import Column, Table
 
 from backend.cli import agent_views, fleet_entries, logs, policy, restart, top
+from backend.cli.confirmations import Yes, confirm_processes
 from backend.cli.connection import market, operator
 from backend.cli.options import AsJson, examples, group
 from backend.cli.output import emit, figures, record, table, words
@@ -40,17 +41,29 @@ def list_agents(
     emit(as_json, documents, listed(documents))
 
 
-@verbs.command(epilog=examples("swarmex agents show pool.edge-0", "swarmex agents show pool.edge --json"))
+@verbs.command(
+    epilog=examples("swarmex agents show", "swarmex agents show pool.edge-0", "swarmex agents show pool.edge --json")
+)
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="An agent, by name or id, or a fleet entry.")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="An agent, by name or id, or a fleet entry; else all entries.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how well agents are and why, and why there are as many of them as there are."""
+    """Show how well agents are and why, and why there are as many of them as there are.
+
+    Without a NAME, list the entries of the fleet: how many agents each should have and has.
+    """
     from backend import bootstrap
-    from backend.services import activity
+    from backend.services import activity, fleet
 
     with market() as wired:
         now = bootstrap.utc_now()
+        if name is None:
+            agents = activity.look(wired.uow(), now)
+            entries = agent_views.entries(fleet.desired(wired.uow()), agents, now)
+            emit(as_json, entries, agent_views.entries_drawn(entries))
+            return
         document = agent_views.shown(activity.show(wired.uow(), now, name), now)
     emit(as_json, document, agent_views.drawn(document))
 
@@ -59,6 +72,7 @@ def show(
 def scale(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A fleet entry, as in pool.edge.")],
     replicas: Annotated[int, typer.Argument(metavar="N", help="How many there should be, within its bounds.")],
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Want so many replicas of a fleet entry; those above finish what they hold first."""
@@ -67,10 +81,13 @@ def scale(
 
     with market() as wired:
         now = bootstrap.utc_now()
+        known = next((one for one in fleet.desired(wired.uow()) if one.name == name), None)
+        if known and replicas <= known.replicas_max:
+            confirm_processes(wired.settings, known.replicas, replicas, yes=yes, as_json=as_json)
         spec = fleet.scale(wired.uow(), now, operator(), name, replicas)
         agent_views.note_unmanaged(managers.manager_of(wired.uow()), now)
     document = agent_views.entry(spec)
-    emit(as_json, document, record(document))
+    emit(as_json, document, agent_views.entry_drawn(document))
 
 
 @verbs.command(epilog=examples("swarmex agents drain pool.edge-1"))
@@ -80,10 +97,12 @@ def drain(
 ) -> None:
     """Let an agent finish what it holds and end; the manager starts another one while one is wanted."""
     from backend import bootstrap
-    from backend.services import fleet
+    from backend.services import fleet, managers
 
     with market() as wired:
-        agent_id = fleet.drain_agent(wired.uow(), bootstrap.utc_now(), operator(), agent)
+        now = bootstrap.utc_now()
+        agent_id = fleet.drain_agent(wired.uow(), now, operator(), agent)
+        agent_views.note_without_successor(managers.manager_of(wired.uow()), now)
     document = {"id": agent_id, "name": agent, "state": AgentState.DRAINING}
     emit(as_json, document, record(document))
 

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.cli import agent_views
+from backend.cli.confirmations import Yes, confirm_processes
 from backend.cli.connection import market, operator
 from backend.cli.options import AsJson, examples
 from backend.cli.output import emit, note, record
+from backend.domain.errors import Invalid
 from backend.domain.fleet import DRAIN_MAX_S, AgentKind
 from backend.domain.fleet_changes import new_entry
 from backend.domain.incident_rules import entry_of
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from backend.bootstrap import Swarmex
-    from backend.domain.fleet import FleetSpec
+    from backend.domain.errors import Invalid
+from backend.domain.fleet import FleetSpec
 
 ADD_EXAMPLES = examples(
     "swarmex agents add inference --pool west",
@@ -29,6 +32,8 @@ SET_EXAMPLES = examples(
     'swarmex agents set pool.west --image "" --cpus 0   # the usual image, and as much CPU as there is',
 )
 REMOVE_EXAMPLES = examples("swarmex agents remove pool.west", "swarmex agents remove pool.west --json")
+
+KINDS = ", ".join(kind for kind in AgentKind if kind is not AgentKind.MANAGER)
 
 Image = Annotated[
     str | None,
@@ -43,7 +48,7 @@ MemoryMb = Annotated[
 
 
 def add(
-    kind: Annotated[AgentKind, typer.Argument(metavar="KIND", help="What its agents do, as in inference.")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"What its agents do: {KINDS}.", show_default=False)],
     pool: Annotated[
         str | None, typer.Option(metavar="NAME", help="Whose nodes inference agents serve.", show_default=False)
     ] = None,
@@ -55,6 +60,7 @@ def add(
     image: Image = None,
     cpus: Cpus = None,
     memory_mb: MemoryMb = None,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Add an entry to the fleet: the manager starts one agent, or as many as --min, and keeps them alive.
@@ -64,16 +70,18 @@ def add(
     from backend import bootstrap
     from backend.services import fleet, managers
 
-    spec = new_entry(kind, pool=pool, name=name, least=least, most=most, image=image, cpu=cpus, memory_mb=memory_mb)
+    wanted = _kind(kind)
+    spec = new_entry(wanted, pool=pool, name=name, least=least, most=most, image=image, cpu=cpus, memory_mb=memory_mb)
     with market() as wired:
         now = bootstrap.utc_now()
+        confirm_processes(wired.settings, 0, spec.replicas, yes=yes, as_json=as_json)
         fleet.add_entry(wired.uow(), now, operator(), spec)
         agent_views.note_unmanaged(managers.manager_of(wired.uow()), now)
         _note_unlimited(wired, spec)
         if not as_json and pool is not None and not _nodes_of(wired, spec, now):
             note(f"No node is in that pool yet: `swarmex node register NAME … --pool {pool}` brings one.")
     document = agent_views.entry(spec)
-    emit(as_json, document, record(document))
+    emit(as_json, document, agent_views.entry_drawn(document))
 
 
 def set_entry(
@@ -96,7 +104,7 @@ def set_entry(
         agent_views.note_unmanaged(managers.manager_of(wired.uow()), now)
         _note_unlimited(wired, spec)
     document = agent_views.entry(spec)
-    emit(as_json, document, record(document))
+    emit(as_json, document, agent_views.entry_drawn(document))
 
 
 def remove(
@@ -123,6 +131,13 @@ def remove(
         note(f"They take {DRAIN_MAX_S:.0f} s at most to finish; `swarmex agents list` shows who is left.")
     if unserved and not as_json:
         note("Nodes without agents get no work; drain them, or add an entry for their pool again.")
+
+
+def _kind(text: str) -> AgentKind:
+    """The kind of that name; raises Invalid. That a manager runs no managers is said by the entry's own check."""
+    if text not in list(AgentKind):
+        raise Invalid(f"no agent is of kind {text[:60]!r}", code="invalid_kind", field="kind", accepted=KINDS)
+    return AgentKind(text)
 
 
 def _note_unlimited(wired: "Swarmex", spec: "FleetSpec") -> None:

@@ -14,7 +14,7 @@ from backend.cli.options import AccountOption, AsJson, NodeArgument, examples, g
 from backend.cli.output import emit, figures, identity, note, record, table, words
 from backend.domain.errors import Conflict, Invalid
 from backend.domain.joining import TokenWish, parse_life
-from backend.domain.money import parse_credits
+from backend.domain.money import format_credits, parse_credits
 from backend.domain.nodes import check_name
 from backend.domain.tiers import ResourceClass
 
@@ -150,11 +150,11 @@ def join(
     """
     from backend import bootstrap
 
-    if ask is not None:
-        parse_credits(ask, "ask")
+    stated = None if ask is None else format_credits(parse_credits(ask, "ask"))
     settings = bootstrap.settings()
     path = settings.folder / client.NODE_FILE
     member = client.Membership.kept(path)
+    is_new = member is None
     if member is None:
         member, node = _joined(url, token, _machine(name, slots, residency, latency_ms))
         member.keep(path)
@@ -166,9 +166,13 @@ def join(
         note(f"Going on as node {member.name}, by the key in {path}.")
     if client.is_exposed(member.url):
         note("The connection is not encrypted: whoever listens can take the node's key. Use https.")
-    if ask is not None:
-        client.offer(member, ask)
-        node["ask"] = ask
+    if slots is not None and slots != node["slots"]:
+        cut = is_new and slots > node["slots"]
+        why = "its token allows no more" if cut else "as many as it has had since it joined"
+        note(f"It has {node['slots']} slots, not {slots}: {why}.")
+    if stated is not None:
+        client.offer(member, stated)
+        node["ask"] = stated
     elif node.get("ask") is None:
         note("It has no offer, so it gets no work: `swarmex node join --ask CREDITS` makes one.")
     document = {"node": node, "file": str(path), "url": member.url}

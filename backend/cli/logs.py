@@ -5,15 +5,17 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backend.cli.connection import quiet_logs
 from backend.cli.options import AsJson, examples
 from backend.cli.output import print_json
-from backend.domain.errors import Invalid, NotFound, Unavailable
+from backend.domain.errors import Invalid, NotFound, SwarmexError, Unavailable
 from backend.domain.fleet import AgentKind
 from backend.domain.incident_rules import entry_of
 
@@ -29,6 +31,7 @@ CHUNK_BYTES = 1 << 20
 NOT_RUNNING = 3  # what `agents.tail` says by its exit code
 TOLD_CHARS = 300
 NAMED_MAX = 20  # logs, in a refusal
+ENDED_NAMED_MAX = 3  # of these, whose agents have ended
 
 
 def logs(
@@ -122,11 +125,42 @@ def _file_of(folder: Path, name: str) -> Path:
     known = sorted(path.stem for path in folder.glob("*.log"))
     mine = [stem for stem in known if stem == name] or [stem for stem in known if entry_of(stem) == name]
     if len(mine) != 1:
-        named = mine or known
-        more = f" and {len(named) - NAMED_MAX} more" if len(named) > NAMED_MAX else ""
-        accepted = ", ".join(named[:NAMED_MAX]) + more or "nothing yet: no agent ran here"
+        accepted = named(folder, mine or known, _living()) or "nothing yet: no agent ran here"
         raise NotFound("log", name, field="name", accepted=accepted)
     return folder / f"{mine[0]}.log"
+
+
+def named(folder: Path, stems: Sequence[str], living: Collection[str]) -> str:
+    """Logs as a refusal names them: of agents that live, then some of those that wrote last."""
+    shown = sorted(stem for stem in stems if stem in living)[:NAMED_MAX]
+    ended = sorted((stem for stem in stems if stem not in living), key=lambda stem: -_written(folder, stem))
+    shown += ended[: min(ENDED_NAMED_MAX, NAMED_MAX - len(shown))]
+    more = len(stems) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _written(folder: Path, stem: str) -> float:
+    """When a log was last written to; 0 if it is gone meanwhile."""
+    try:
+        return (folder / f"{stem}.log").stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _living() -> set[str]:
+    """Names of the logs of agents that live; none where the market cannot be asked, since logs outlive it."""
+    from backend import bootstrap
+    from backend.services import activity
+
+    settings = bootstrap.settings()
+    quiet_logs(settings)
+    try:
+        with closing(bootstrap.connect(settings, start_servers=False)) as wired:
+            now = bootstrap.utc_now()
+            agents = [one.agent for one in activity.look(wired.uow(), now) if one.lives(now)]
+    except SwarmexError:
+        return set()
+    return {AgentKind.MANAGER if agent.kind is AgentKind.MANAGER else agent.name for agent in agents}
 
 
 def _from_engine(settings: "Settings", name: str, lines: int) -> list[str]:

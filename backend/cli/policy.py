@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.cli import agent_views
+from backend.cli.confirmations import Yes, confirm_processes
 from backend.cli.connection import market, operator
 from backend.cli.options import AsJson, examples
-from backend.cli.output import emit, record
+from backend.cli.output import emit
 from backend.domain.errors import Invalid, NotFound
 from backend.domain.scaling import ScalingPolicy, policy_of
 
@@ -35,6 +36,7 @@ def policy(
         ),
     ] = None,
     fixed: Annotated[bool, typer.Option("--fixed", help="Do not follow the load.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Let an entry's replicas follow its load, between bounds; what is not said stays as it is.
@@ -54,11 +56,13 @@ def policy(
             raise NotFound("fleet entry", name, field="name", accepted=", ".join(known))
         spec = known[name]
         bounds = (spec.replicas_min if least is None else least, spec.replicas_max if most is None else most)
+        if bounds[0] <= bounds[1]:
+            confirm_processes(wired.settings, spec.replicas, bounds[0], yes=yes, as_json=as_json)
         wanted = None if fixed else _changed(spec, stated)
         spec = fleet.set_policy(wired.uow(), now, operator(), name, wanted, *bounds)
         agent_views.note_unmanaged(managers.manager_of(wired.uow()), now)
     document = agent_views.entry(spec)
-    emit(as_json, document, record(document))
+    emit(as_json, document, agent_views.entry_drawn(document))
 
 
 def _changed(spec: "FleetSpec", stated: dict[str, int]) -> ScalingPolicy:

@@ -1,15 +1,14 @@
 """Queues of work, and what died in them."""
 
-import sys
 from typing import Annotated
 
 import typer
 
 from backend.cli import dead
+from backend.cli.confirmations import Yes, confirm
 from backend.cli.connection import market, operator
 from backend.cli.options import AsJson, examples, group
 from backend.cli.output import emit, figures, identity, note, table, words
-from backend.domain.errors import Invalid
 
 verbs = group("Queues of work, and what died in them.")
 verbs.add_typer(dead.verbs, name="dead")
@@ -21,7 +20,11 @@ QueueArgument = Annotated[
 
 @verbs.command(epilog=examples("swarmex queue depth", "swarmex queue depth --json"))
 def depth(as_json: AsJson = False) -> None:
-    """Show how much work each queue has: in the database, which decides, and in Redis, which only carries it."""
+    """Show how much work each queue has: in the database, which decides, and in Redis, which only carries it.
+
+    Pace is what its agents do in a second, in seconds of profiled work, as quick as they were measured to be; so what
+    is there is done in so many seconds. Work moves from crowded queues to idle ones.
+    """
     from backend import bootstrap
     from backend.messaging.queue_view import QueueView
     from backend.services import queues
@@ -41,12 +44,15 @@ def depth(as_json: AsJson = False) -> None:
             "owed": d.backlog.owed,
             "redis": d.held and {p.name.lower(): count for p, count in d.held.waiting.items()},
             "redis_unacked": d.held and d.held.unacked,
+            "pace": d.executor and round(d.executor[0].pace, 3),
+            "drain_s": d.executor and round(d.executor[0].drain_s, 3),
+            "burden": d.executor and d.executor[1],
         }
         for d in found.queues
     ]
     document = {"waiting": found.waiting, "redis_answers": found.redis_answers, "queues": documents}
     columns = [words("Queue"), *map(figures, ("Queued", "Running", "Oldest", "Units", "Sends", "Owed"))]
-    columns += [figures("In Redis"), figures("Unacked")]
+    columns += [*map(figures, ("In Redis", "Unacked", "Pace", "Done in")), words("Burden")]
     rows = [
         (
             d.queue,
@@ -58,6 +64,9 @@ def depth(as_json: AsJson = False) -> None:
             d.backlog.owed,
             d.held and d.held.total,
             d.held and d.held.unacked,
+            d.executor and f"{d.executor[0].pace:.1f}",
+            d.executor and f"{d.executor[0].drain_s:.1f} s",
+            d.executor and d.executor[1],
         )
         for d in found.queues
     ]
@@ -116,7 +125,7 @@ def peek(
 @verbs.command(epilog=examples("swarmex queue purge pool.fog-a", "swarmex queue purge pool.fog-a --yes"))
 def purge(
     queue: QueueArgument,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Drop a queue's messages from Redis. Harmless: what they were about is sent again by the sweeper."""
@@ -124,8 +133,8 @@ def purge(
     from backend.messaging.queue_view import QueueView
     from backend.services import queues
 
-    if not yes:
-        _confirm(queue, as_json)
+    question = f"Drop the messages of {queue}? Units with work left are sent again."
+    confirm(f"the messages of {queue} would be dropped", question, yes=yes, as_json=as_json)
     with market() as wired:
         view = QueueView(wired.redis_url)
         dropped, again = queues.purge(wired.uow(), bootstrap.utc_now(), operator(), view, queue)
@@ -136,14 +145,3 @@ def purge(
         document,
         f"{dropped} messages of {queue} dropped. Nothing is lost: {again} units with work left are sent again.",
     )
-
-
-def _confirm(queue: str, as_json: bool) -> None:
-    if as_json or not sys.stdin.isatty():
-        raise Invalid(
-            f"the messages of {queue} would be dropped, and nobody can be asked",
-            code="confirmation_needed",
-            field="--yes",
-            accepted="--yes, if that is meant",
-        )
-    typer.confirm(f"Drop the messages of {queue}? Units with work left are sent again.", abort=True, err=True)

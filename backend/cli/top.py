@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from rich.table import Table
+from rich.table import Column, Table
 
 from backend.cli import agent_views
 from backend.cli.connection import market
 from backend.cli.live import keep_showing
 from backend.cli.options import AsJson, examples
-from backend.cli.output import emit, figures, table, words
+from backend.cli.output import GAP_COLUMNS, console, emit, table, text
 from backend.domain.work import BEAT_S
 
 if TYPE_CHECKING:
@@ -89,22 +89,35 @@ class Gauges:
             return None, None
 
 
-def drawn(documents: list[dict[str, Any]]) -> Table:
-    """The agents as a table."""
+COLUMNS = {
+    "name": "Agent",
+    "state": "State",
+    "verdict": "Health",
+    "per_s": "Per s",
+    "work_done": "Done",
+    "in_flight": "In flight",
+    "queued": "Queued",
+    "cpu_percent": "CPU %",
+    "memory_mb": "MB",
+    "seen_s": "Seen s",
+}
+LEFT_OUT = ("seen_s", "work_done", "memory_mb", "state", "cpu_percent", "queued")  # the first, where room is short
+
+
+def drawn(documents: list[dict[str, Any]], width: int | None = None) -> Table:
+    """The agents as a table: names are whole, and in a narrow terminal some columns are left out; --json has all."""
+    names = list(COLUMNS)
+    width = console().width if width is None else width
+    for name in LEFT_OUT:
+        if sum(_width(name, documents) + GAP_COLUMNS for name in names) - GAP_COLUMNS <= width:
+            break
+        names.remove(name)
     columns = [
-        *map(words, ("Agent", "State", "Health")),
-        *map(figures, ("Per s", "Done", "In flight", "Queued", "CPU %", "MB", "Seen s")),
+        Column(COLUMNS[name], no_wrap=True, justify="left" if name in ("name", "state", "verdict") else "right")
+        for name in names
     ]
-    names = (
-        "name",
-        "state",
-        "verdict",
-        "per_s",
-        "work_done",
-        "in_flight",
-        "queued",
-        "cpu_percent",
-        "memory_mb",
-        "seen_s",
-    )
     return table(columns, [[document[name] for name in names] for document in documents])
+
+
+def _width(name: str, documents: list[dict[str, Any]]) -> int:
+    return max(map(len, (COLUMNS[name], *(text(document[name]) for document in documents))))

@@ -6,8 +6,9 @@ profiled work: as many at once as it has agents and slots, each as quick as it w
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
-from backend.domain.ids import ItemId, LeaseId, OrderId
+from backend.domain.ids import ItemId, LeaseId, NodeId, OrderId
 from backend.domain.machines import Machine, Needs
 from backend.domain.placement import suits
 
@@ -17,6 +18,14 @@ IDLE_S = 1.0  # who has less to do can take more
 GAIN_S = 1.0  # that a move brings its item forward by, at least
 SLOWNESS_MIN, SLOWNESS_MAX = 0.1, 100.0  # a measurement is believed within these
 MOVES_MAX = 500  # at once
+
+
+class Burden(StrEnum):
+    """How much an executor has to do: one that is crowded gives work away, if another is idle."""
+
+    CROWDED = "crowded"
+    BUSY = "busy"
+    IDLE = "idle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,11 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """A lease in a crowded queue on which nothing has begun; the ask is its node's, None if that is not on sale."""
+    """An order's only lease, in a crowded queue, on which nothing has begun.
+
+    `ask_nano` is what its node asks now, None if that is not on sale, and `earns_nano` what its provider gets;
+    `profiled_us` is the work that waits on it, `left` the nodes that the order had leases on before.
+    """
 
     lease_id: LeaseId
     order_id: OrderId
@@ -83,6 +96,11 @@ class Stuck:
     limit_nano: int
     ask_nano: int | None
     needs: Needs
+    node_id: NodeId
+    queue: str
+    earns_nano: int
+    profiled_us: int
+    left: frozenset[NodeId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +110,35 @@ class Unused:
     market: str
     ask_nano: int
     machine: Machine
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A lease that ends: its order gets one on `node_id` at the same price, or goes to the auction if that is None."""
+
+    lease: Stuck
+    node_id: NodeId | None
+
+
+def burdens(executors: Sequence[Executor]) -> dict[str, Burden]:
+    """What each queue with living agents has to do, by its name."""
+    alive = [one for one in executors if one.pace]
+    mean_s = sum(one.drain_s for one in alive) / len(alive) if alive else 0.0
+    too_much_s = max(OVER_S, OVER_MEAN * mean_s)
+    return {
+        one.queue: Burden.CROWDED if one.drain_s >= too_much_s else Burden.IDLE if one.drain_s < IDLE_S else Burden.BUSY
+        for one in alive
+    }
 
 
 def crowded(executors: Sequence[Executor]) -> tuple[frozenset[str], frozenset[str]]:
-    """The queues with too much to do and those that are idle; nobody is idle unless somebody has too much."""
-    alive = [one for one in executors if one.pace]
-    if not alive:
-        return frozenset(), frozenset()
-    mean_s = sum(one.drain_s for one in alive) / len(alive)
-    over = frozenset(one.queue for one in alive if one.drain_s >= max(OVER_S, OVER_MEAN * mean_s))
-    idle = frozenset(one.queue for one in alive if one.drain_s < IDLE_S)
+    """The queues with too much to do and those that are idle; both empty unless there are some of each."""
+    found = burdens(executors)
+    over, idle = (
+        frozenset(queue for queue, burden in found.items() if burden is wanted)
+        for wanted in (Burden.CROWDED, Burden.IDLE)
+    )
     return (over, idle) if over and idle else (frozenset(), frozenset())
 
 
@@ -154,21 +191,55 @@ def _best(
     return best
 
 
-def released(stuck: Sequence[Stuck], unused: Sequence[Unused]) -> list[Stuck]:
-    """Leases to give up, the last first, so that the auction gives their orders an idle machine instead.
+def released(stuck: Sequence[Stuck], unused: Sequence[Unused], executors: Sequence[Executor]) -> list[Departure]:
+    """Leases to give up for an idle machine of the same market that has all that the order needs, the last first.
 
-    Only where it will: such a machine is of the same market, asks for less than the crowded one does and no more than
-    the order bids, and has all that it needs. So no order goes in circles, and each free slot is counted once.
+    If it asks less than the crowded one does, and no more than the order bids, the auction will choose it. If it asks
+    as much, the auction could as well choose the crowded one again: the lease is moved there itself, where that ends
+    its work more than GAIN_S sooner. Cheaper machines go before sooner ones. Nothing goes in circles: asks fall with
+    each auction, and no order moves to a node that it had a lease on before. Each free slot is counted once.
     """
+    pace = {one.queue: one.pace for one in executors}
+    end_s = {one.queue: one.drain_s for one in executors}
     free = {one.machine.node_id: one.machine.slots - one.machine.busy_slots for one in unused}
     cheapest = sorted(unused, key=lambda one: (one.ask_nano, one.machine.node_id))
-    given_up: list[Stuck] = []
+    departures: list[Departure] = []
     for lease in sorted(stuck, key=lambda lease: lease.lease_id, reverse=True):
-        for one in cheapest:
-            dearer = lease.ask_nano is None or one.ask_nano < lease.ask_nano
-            fits = one.market == lease.market and free[one.machine.node_id] >= lease.slots
-            if dearer and fits and one.ask_nano <= lease.limit_nano and suits(lease.needs, one.machine):
-                free[one.machine.node_id] -= lease.slots
-                given_up.append(lease)
-                break
-    return given_up
+        fitting = [
+            one
+            for one in cheapest
+            if one.market == lease.market
+            and free[one.machine.node_id] >= lease.slots
+            and one.ask_nano <= lease.limit_nano
+            and suits(lease.needs, one.machine)
+        ]
+        seconds = lease.profiled_us / 1e6
+        chosen = next((one for one in fitting if lease.ask_nano is None or one.ask_nano < lease.ask_nano), None)
+        node_id = None
+        if chosen is None:
+            chosen = _sooner(lease, fitting, pace, end_s)
+            if chosen is None:
+                continue
+            node_id = chosen.machine.node_id
+        free[chosen.machine.node_id] -= lease.slots
+        end_s[lease.queue] -= seconds / pace[lease.queue]
+        end_s[chosen.queue] += seconds / pace[chosen.queue]
+        departures.append(Departure(lease, node_id))
+    return departures
+
+
+def _sooner(
+    lease: Stuck, fitting: Sequence[Unused], pace: Mapping[str, float], end_s: Mapping[str, float]
+) -> Unused | None:
+    """Of machines that ask as much and earn enough by the lease's price the one that ends first, if GAIN_S sooner.
+
+    An order that wants a node for itself stays: only the auction gives whole nodes.
+    """
+    best, best_s = None, end_s[lease.queue] - GAIN_S
+    for one in fitting:
+        if one.ask_nano != lease.ask_nano or one.ask_nano > lease.earns_nano or lease.needs.dedicated:
+            continue
+        done_s = end_s[one.queue] + lease.profiled_us / 1e6 / pace[one.queue]
+        if one.machine.node_id not in lease.left and done_s < best_s:
+            best, best_s = one, done_s
+    return best

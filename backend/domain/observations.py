@@ -92,7 +92,7 @@ class NodeSeen:
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """All that is looked at, at one moment; `breakers` is None when they could not be read.
+    """All that is looked at, at one moment.
 
     `wanted` are the replicas of each fleet entry, `looping` members with an open incident of a crash loop.
     """
@@ -101,7 +101,7 @@ class Observations:
     wanted: Mapping[str, int] | None = None
     looping: Sequence[str] = ()
     queues: Sequence[QueueSeen] = ()
-    breakers: Sequence[BreakerSeen] | None = ()
+    breakers: Sequence[BreakerSeen] = ()
     audits: Sequence[AuditSeen] = ()
     slas: Sequence[SlaSeen] = ()
     funds: Sequence[FundsSeen] = ()

@@ -6,31 +6,38 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from backend.domain.access import Principal, Role
-from backend.domain.errors import Invalid, Unavailable
+from backend.domain.balancing import Burden, Executor
+from backend.domain.errors import Invalid, NotFound, Unavailable
 from backend.domain.events import Event, Topic
 from backend.domain.ids import UnitId
 from backend.messaging.queue_view import Held, Peeked, QueueView
-from backend.messaging.queues import is_queue
+from backend.messaging.queues import TASK_KINDS, is_queue, kind_queue
+from backend.services import balancing
 from backend.services.log import record
 from backend.storage.queues import Backlog, Left
 from backend.storage.unit_of_work import UnitOfWork
 
 PEEK_MAX = 200
+NAMED_MAX = 10  # queues, in a refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """A queue as the database has it, and as Redis does: None if Redis does not answer."""
+    """A queue as the database has it, and as Redis does: None if Redis does not answer.
+
+    Its executor is how quick who serves it is, and whether that has too much to do: None while nobody does.
+    """
 
     queue: str
     backlog: Backlog
     oldest_s: float | None
     held: Held | None
+    executor: tuple[Executor, Burden] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Depths:
-    """All queues that have anything, and the items that are in none yet."""
+    """All queues that have anything or are served, and the items that are in none yet."""
 
     waiting: int
     queues: tuple[Depth, ...]
@@ -56,15 +63,16 @@ def depths(uow: UnitOfWork, now: datetime, principal: Principal, view: QueueView
         held: Mapping[str, Held] | None = view.held()
     except Unavailable:
         held = None
-    names = sorted(backlogs.keys() | (held or {}).keys())
-    found = [_depth(name, backlogs.get(name), held, now) for name in names]
+    executors = balancing.look(uow, now)
+    names = sorted(backlogs.keys() | executors.keys() | (held or {}).keys())
+    found = [_depth(name, backlogs.get(name), held, executors.get(name), now) for name in names]
     return Depths(waiting, tuple(found), held is not None)
 
 
 def peek(uow: UnitOfWork, now: datetime, principal: Principal, view: QueueView, queue: str, limit: int) -> list[Next]:
     """The next messages of a queue, which stay where they are. Admins only."""
     principal.require(Role.ADMIN)
-    _check(queue)
+    _check(uow, view, queue)
     if not 1 <= limit <= PEEK_MAX:
         raise Invalid(f"limit {limit}", code="invalid_limit", field="limit", accepted=f"1 to {PEEK_MAX}")
     messages = view.peek(queue, limit)
@@ -80,7 +88,7 @@ def purge(uow: UnitOfWork, now: datetime, principal: Principal, view: QueueView,
     database fails is sent again as well, in its time.
     """
     principal.require(Role.ADMIN)
-    _check(queue)
+    _check(uow, view, queue)
     dropped = view.purge(queue)
     with uow:
         again = uow.queues.send_again(queue, now)
@@ -90,10 +98,16 @@ def purge(uow: UnitOfWork, now: datetime, principal: Principal, view: QueueView,
     return dropped, again
 
 
-def _depth(name: str, backlog: Backlog | None, held: Mapping[str, Held] | None, now: datetime) -> Depth:
+def _depth(
+    name: str,
+    backlog: Backlog | None,
+    held: Mapping[str, Held] | None,
+    executor: tuple[Executor, Burden] | None,
+    now: datetime,
+) -> Depth:
     backlog = backlog or Backlog(name, 0, 0, 0, 0, None, 0)
     oldest_s = _age_s(backlog.oldest, now) if backlog.oldest else None
-    return Depth(name, backlog, oldest_s, None if held is None else held.get(name, Held({}, 0)))
+    return Depth(name, backlog, oldest_s, None if held is None else held.get(name, Held({}, 0)), executor)
 
 
 def _next(message: Peeked, left: Mapping[UnitId, Left], now: datetime) -> Next:
@@ -108,7 +122,8 @@ def _age_s(unit_id: UUID, now: datetime) -> float:
     return max(0.0, (now - made_at).total_seconds())
 
 
-def _check(queue: str) -> None:
+def _check(uow: UnitOfWork, view: QueueView, queue: str) -> None:
+    """Raise Invalid for what is no queue's name, NotFound for one that no node has and that holds nothing."""
     if not is_queue(queue):
         raise Invalid(
             f"{queue!r:.80} is not a queue of messages",
@@ -116,3 +131,9 @@ def _check(queue: str) -> None:
             field="queue",
             accepted="pool.NAME, node.ID or kind.KIND, as `swarmex queue depth` shows them",
         )
+    with uow:
+        known = [name for name in uow.queues.of_nodes() if is_queue(name)]
+    known += sorted({kind_queue(kind) for kind in TASK_KINDS.values()})
+    if queue not in known and queue not in view.held():
+        more = f" and {len(known) - NAMED_MAX} more" if len(known) > NAMED_MAX else ""
+        raise NotFound("queue", f"{queue:.80}", accepted=", ".join(known[:NAMED_MAX]) + more)

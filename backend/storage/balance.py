@@ -1,6 +1,6 @@
 """What balancing looks at: executors by their queues, work that nobody has begun, and where else it may run."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from backend.domain.balancing import Executor, Movable, Stuck, Unused
-from backend.domain.ids import ItemId, LeaseId, OrderId
+from backend.domain.ids import ItemId, LeaseId, NodeId, OrderId
 from backend.domain.machines import Machine, needs_of
 from backend.domain.tiers import TierName
 from backend.domain.work import PROFILE_FACTOR
@@ -132,7 +132,10 @@ class BalanceRepository:
         rows: Any = self._connection.execute(
             text("""
                 SELECT l.id, l.order_id, o.resource_class || '/' || o.region, l.slots, o.limit_nano_per_slot_s,
-                       f.ask_nano_per_slot_s, o.needs
+                       f.ask_nano_per_slot_s, o.needs, n.id, n.queue, l.earns_nano_per_slot_s,
+                       (SELECT sum(i.us_max)::bigint / :factor FROM work_items i
+                        WHERE i.order_id = l.order_id AND i.state = 'queued'),
+                       ARRAY(SELECT x.node_id FROM leases x WHERE x.order_id = l.order_id AND x.state <> 'active')
                 FROM leases l JOIN nodes n ON n.id = l.node_id AND n.queue = ANY(:queues)
                 JOIN orders o ON o.id = l.order_id AND o.state = 'running' AND o.workload <> 'session'
                 LEFT JOIN offers f ON f.node_id = n.id AND f.state = 'open' AND n.state = 'active'
@@ -144,24 +147,25 @@ class BalanceRepository:
                                 AND i.state NOT IN ('queued', 'waiting'))
                 ORDER BY l.id DESC LIMIT :limit
             """),
-            {"queues": list(queues), "limit": limit},
+            {"queues": list(queues), "limit": limit, "factor": PROFILE_FACTOR},
         )
         return [
-            Stuck(lease, order, market, slots, limit_nano, ask_nano, needs_of(needs))
-            for lease, order, market, slots, limit_nano, ask_nano, needs in rows
+            Stuck(lease, order, market, slots, limit, ask, needs_of(needs), node, queue, earns, us, frozenset(left))
+            for lease, order, market, slots, limit, ask, needs, node, queue, earns, us, left in rows
         ]
 
     def unused(self, queues: Collection[str]) -> list[Unused]:
         """Machines of these queues that are on sale and have free slots."""
         rows: Any = self._connection.execute(
             text(
-                f"SELECT n.resource_class || '/' || n.region, f.ask_nano_per_slot_s, n.id, n.slots, n.busy_slots,"
-                f" {HARDWARE} FROM nodes n JOIN offers f ON f.node_id = n.id AND f.state = 'open'"
+                f"SELECT n.resource_class || '/' || n.region, f.ask_nano_per_slot_s, n.queue,"
+                f" n.id, n.slots, n.busy_slots, {HARDWARE}"
+                f" FROM nodes n JOIN offers f ON f.node_id = n.id AND f.state = 'open'"
                 f" WHERE n.state = 'active' AND n.queue = ANY(:queues) AND n.busy_slots < n.slots ORDER BY n.id"
             ),
             {"queues": list(queues)},
         )
-        return [Unused(market, ask, Machine(*machine)) for market, ask, *machine in rows]
+        return [Unused(market, ask, Machine(*machine), queue) for market, ask, queue, *machine in rows]
 
     def lock_unbegun(self, leases: Collection[LeaseId]) -> set[LeaseId]:
         """Those of these leases on which really nothing was begun; their items are locked, so nobody begins now."""
@@ -176,3 +180,30 @@ class BalanceRepository:
         return {LeaseId(row.lease_id) for row in rows} - {
             LeaseId(row.lease_id) for row in rows if row.state != "queued"
         }
+
+    def lock_free_slots(self, nodes: Collection[NodeId]) -> dict[NodeId, int]:
+        """Free slots of those of these nodes that are active and on sale; all are locked, in id order."""
+        rows = self._connection.execute(
+            text(
+                "SELECT n.id, n.slots - n.busy_slots AS free, n.state = 'active' AND EXISTS (SELECT 1 FROM offers f"
+                " WHERE f.node_id = n.id AND f.state = 'open') AS on_sale"
+                " FROM nodes n WHERE n.id = ANY(:nodes) ORDER BY n.id FOR UPDATE OF n"
+            ),
+            {"nodes": list(nodes)},
+        )
+        return {NodeId(row.id): row.free for row in rows if row.on_sale}
+
+    def grant_elsewhere(self, leases: Sequence[tuple[LeaseId, LeaseId, NodeId]], now: datetime) -> None:
+        """New leases by the trades, and at the prices, of others: the id of each, that of the other, and the node."""
+        news, olds, nodes = zip(*leases, strict=True)
+        self._connection.execute(
+            text("""
+                INSERT INTO leases (id, trade_id, order_id, node_id, slots, price_nano_per_slot_s,
+                                    earns_nano_per_slot_s, state, granted_at)
+                SELECT m.id, l.trade_id, l.order_id, m.node_id, l.slots, l.price_nano_per_slot_s,
+                       l.earns_nano_per_slot_s, 'active', :now
+                FROM unnest(CAST(:news AS uuid[]), CAST(:olds AS uuid[]), CAST(:nodes AS uuid[]))
+                     AS m (id, old_id, node_id) JOIN leases l ON l.id = m.old_id
+            """),
+            {"news": list(news), "olds": list(olds), "nodes": list(nodes), "now": now},
+        )

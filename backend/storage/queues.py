@@ -73,6 +73,10 @@ class QueueRepository:
         )
         return int(self._connection.execute(text(statement)).scalar_one())
 
+    def of_nodes(self) -> list[str]:
+        """Queues that nodes have, by name."""
+        return [row.queue for row in self._connection.execute(text("SELECT DISTINCT queue FROM nodes ORDER BY queue"))]
+
     def left(self, units: Collection[UnitId]) -> dict[UnitId, Left]:
         """What is left of those of these units that exist."""
         rows: Any = self._connection.execute(

@@ -36,8 +36,8 @@ class ModelRow(Base):
 class LeaseRow(Base):
     """The right to slots of a node that a trade gave to an order.
 
-    `order_id` and `node_id` repeat the trade's, whose foreign keys hold for them: a second check of each would cost a
-    lease as much as writing it does.
+    `order_id` repeats the trade's, whose foreign key holds for both: a second check would cost a lease as much as
+    writing it does. The node is the trade's until balancing moves the lease to another.
     """
 
     __tablename__ = "leases"
@@ -52,7 +52,7 @@ class LeaseRow(Base):
     id: Mapped[Key]
     trade_id: Mapped[UUID] = mapped_column(ForeignKey("trades.id"))
     order_id: Mapped[UUID]
-    node_id: Mapped[UUID]
+    node_id: Mapped[UUID] = mapped_column(ForeignKey("nodes.id"))
     slots: Mapped[int]
     price_nano_per_slot_s: Mapped[Nano]
     earns_nano_per_slot_s: Mapped[Nano]  # the provider's, of which the market's fee is taken

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from backend.domain.fleet import AgentKind, AgentState
-from backend.domain.incident_rules import AGENT_TOLD_S, LOOP_DEATHS, findings
+from backend.domain.incident_rules import AGENT_TOLD_S, LOOP_DEATHS, findings, rolled_back
 from backend.domain.incidents import SUBJECT_CHARS_MAX, Finding, IncidentKind, Severity
 from backend.domain.observations import (
     AGENT_SILENT_S,
@@ -175,3 +175,9 @@ def test_a_budget_of_everybody_is_told_for_each_account_and_a_wallet_by_itself()
 def test_a_node_that_fell_silent_with_work_is_told_and_one_without_only_holds() -> None:
     nodes = [NodeSeen(ONE, "a", 1, 0), NodeSeen(TWO, "b", 0, 2), NodeSeen(UUID(int=3), "c", 0, 0)]
     assert [finding.holds for finding in findings(Observations(nodes=nodes))] == [False, False, True]
+
+
+def test_one_that_was_rolled_back_is_told_as_one_that_cannot_live_as_it_was_changed() -> None:
+    found = rolled_back("pool.edge-0")
+    assert (found.kind, found.subject, found.severity) == (IncidentKind.CRASH_LOOP, "pool.edge-0", Severity.CRITICAL)
+    assert "pool.edge-0 did not get well as changed and was rolled back" in found.summary

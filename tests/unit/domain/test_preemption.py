@@ -5,9 +5,10 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.domain.auctions import Ask, Fill
 from backend.domain.ids import LeaseId, NodeId, OfferId, OrderId
 from backend.domain.machines import NO_NEEDS, Machine, Needs
-from backend.domain.preemption import Interruptible, Wanting, make_room
+from backend.domain.preemption import Interruptible, Wanting, asks_after, make_room, unsold
 
 
 def wanting(number: int, tier: int = 0, limit: int = 9, slots: int = 1, needs: Needs = NO_NEEDS) -> Wanting:
@@ -61,6 +62,21 @@ def test_what_has_been_told_already_is_counted_and_told_only_once() -> None:
 def test_the_order_that_goes_first_gets_the_room() -> None:
     orders = [wanting(1, tier=1), wanting(2, tier=0)]
     assert make_room(orders, [running(1)]).awaited_by == {OrderId(UUID(int=2))}
+
+
+def test_what_leaves_is_offered_beside_what_is_left_of_its_node() -> None:
+    node, offer = NodeId(UUID(int=1)), OfferId(UUID(int=1))
+    asks = [
+        Ask(offer, node, 1, 3, 1, Machine(node, 5, 2)),
+        Ask(OfferId(UUID(int=2)), NodeId(UUID(int=2)), 1, 1, 1),
+    ]
+    fills = [Fill(OrderId(UUID(int=9)), ask.offer_id, ask.node_id, 1, 1, 1) for ask in asks]
+    [left] = unsold(asks, fills)
+    assert (left.node_id, left.slots, left.machine) == (node, 2, Machine(node, 5, 3))
+    beside, alone = asks_after([left], [running(1, slots=2), running(3, slots=2, ask=7)])
+    assert (beside.offer_id, beside.slots, beside.machine) == (offer, 4, Machine(node, 5, 1))
+    other = NodeId(UUID(int=3))
+    assert (alone.node_id, alone.slots, alone.ask_nano, alone.machine) == (other, 2, 7, Machine(other, 2, 0))
 
 
 @given(
