@@ -85,8 +85,9 @@ def _run(kind: AgentKind, options: argparse.Namespace) -> int:
         kind_of_agent = getattr(import_module(module), name)
     from agents.exposition import expose
 
-    agent: Agent = kind_of_agent(identity, bootstrap.connect(settings, start_servers=False))
-    expose(settings, agent)
+    app = bootstrap.connect(settings, start_servers=False)
+    agent: Agent = kind_of_agent(identity, app)
+    expose(settings, agent, app.breakers, app.bus.losses)
     return agent.run()
 
 

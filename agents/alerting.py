@@ -14,12 +14,16 @@ from agents.chores import Chore, run_due
 from backend.bootstrap import Swarmex, utc_now
 from backend.domain.errors import Invalid, Unavailable
 from backend.domain.observations import BreakerSeen
+from backend.messaging.breaker_errors import BreakerOpen
+from backend.messaging.breaker_policy import BreakerPolicy
 from backend.messaging.webhook import Webhook
 from backend.services import incidents, notifying
 
 WATCH_EVERY_S = 2.0
 DELIVER_EVERY_S = 1.0
 TURN_S = 0.2
+REDIS = "redis"  # several breakers of a process keep it from Redis, and an operator wants to hear of it once
+BREAKER_POLICY = BreakerPolicy(fail_max=2, recovery_s=1.0)  # one look that Redis does not answer says nothing yet
 STOP_TIMEOUT_S = 6.0  # a bit more than one attempt takes; what is under way then is sent again by another
 
 log = structlog.get_logger(__name__)
@@ -31,6 +35,7 @@ class Alerting:
     def __init__(self, app: Swarmex) -> None:
         self._app = app
         self._stopping = Event()
+        self._reading = app.breakers.get("board", REDIS, BREAKER_POLICY, shared=False)
         duties: list[tuple[str, Callable[[datetime], bool], float]] = [("incidents", self.watch, WATCH_EVERY_S)]
         self._webhook = _webhook_of(app)
         if self._webhook is not None:
@@ -54,8 +59,10 @@ class Alerting:
 
     def watch(self, now: datetime) -> bool:
         """One look at everything."""
+        shared = self._shared()
+        breakers = [*(shared or ()), *self._own()]
         owed = self._webhook is not None
-        changed = incidents.watch(self._app.uow(), now, self._breakers(), webhook=owed)
+        changed = incidents.watch(self._app.uow(), now, breakers, blind=shared is None, webhook=owed)
         for incident in changed.opened:
             log.warning("incident.opened", id=str(incident.id), kind=str(incident.kind), subject=incident.subject)
         for incident in changed.resolved:
@@ -67,11 +74,20 @@ class Alerting:
         assert self._webhook is not None  # else nobody asks for it
         return notifying.deliver(self._app.uow(), now, self._webhook.send, random()) == notifying.SEND_MAX
 
-    def _breakers(self) -> list[BreakerSeen] | None:
+    def _shared(self) -> list[BreakerSeen] | None:
+        """What all processes know, or None while Redis does not answer."""
         try:
-            return [BreakerSeen(posted.name, posted.state == "open") for posted in self._app.breakers.read()]
-        except Unavailable:
+            posted = self._reading.call(self._app.breakers.read)
+        except (Unavailable, BreakerOpen):
             return None
+        return [BreakerSeen(breaker.name, breaker.state == "open") for breaker in posted]
+
+    def _own(self) -> list[BreakerSeen]:
+        """What this process found out for itself, of which Redis could tell nobody that it is away."""
+        return [
+            BreakerSeen(REDIS if own.key == REDIS else f"{own.kind}:{own.key}", own.state == "open")
+            for own in self._app.breakers.own()
+        ]
 
     def _keep(self, chore: Chore) -> None:
         while not self._stopping.is_set():

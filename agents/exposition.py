@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
     from backend.bootstrap import Settings
+    from backend.messaging.breakers import Breakers
+    from backend.messaging.losses import Losses
 
 
 class AgentMetrics:
@@ -33,8 +35,10 @@ class AgentMetrics:
             yield family
 
 
-def expose(settings: "Settings", agent: Agent, *more: "Collector") -> None:
-    """Serve the agent's figures, the process's memory and CPU, and `more`, if SWARMEX_METRICS_PORT is set.
+def expose(settings: "Settings", agent: Agent, breakers: "Breakers", losses: "Losses", *more: "Collector") -> None:
+    """Serve the agent's figures, its breakers, what its bus lost, the process's memory and CPU, and `more`.
+
+    Nothing is served unless SWARMEX_METRICS_PORT is set.
 
     Aggregates only, in the clear, to whoever reaches SWARMEX_BIND_HOST. Raises Unavailable(`metrics_port_taken`).
     """
@@ -42,8 +46,11 @@ def expose(settings: "Settings", agent: Agent, *more: "Collector") -> None:
         return
     from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
+    from backend.messaging.breaker_metrics import BreakerMetrics
+    from backend.messaging.bus_metrics import BusMetrics
+
     registry = CollectorRegistry(auto_describe=False)
-    for collector in (AgentMetrics(agent), *more):
+    for collector in (AgentMetrics(agent), BreakerMetrics(breakers), BusMetrics(losses), *more):
         registry.register(collector)
     ProcessCollector(registry=registry)
     try:

@@ -17,7 +17,7 @@ from agents.turns import Turns
 from backend.bootstrap import Swarmex, utc_now
 from backend.domain.events import Topic
 from backend.domain.ids import NodeId, UsageId
-from backend.messaging.dispatcher import Dispatcher
+from backend.messaging.dispatcher import BREAKER_POLICY, Dispatcher
 from backend.services import (
     allocation,
     audit,
@@ -66,7 +66,9 @@ class SettlementAgent(DirectAgent):
     def __init__(self, identity: Identity, app: Swarmex) -> None:
         super().__init__(identity, app)
         self._alerting = Alerting(app)
-        self._dispatcher = Dispatcher(app.redis_url)
+        # Not shared, as the bus's: over Redis, nobody can be told that Redis is away.
+        queues = app.breakers.get("queues", "redis", BREAKER_POLICY, shared=False)
+        self._dispatcher = Dispatcher(app.redis_url, queues)
         self._usage_after: UsageId | None = None  # where the next page of unpaid usage begins
         self._scored_after: NodeId | None = None  # where the next turn of scores begins
         self._joint = JointWorker(app, identity, {joint_audit.KIND: lambda p: joint_audit.audit_part(app.uow(), p)})

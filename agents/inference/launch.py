@@ -18,7 +18,8 @@ from backend import bootstrap
 from backend.domain.errors import Unavailable
 from backend.domain.fleet import AgentKind
 from backend.domain.ids import UnitId
-from backend.messaging.bus import Bus
+from backend.messaging.breakers import Breakers
+from backend.messaging.bus import BREAKER_POLICY, Bus
 from backend.messaging.celery_app import celery_app
 from backend.messaging.consumer import UnitConsumer
 from backend.messaging.queues import kind_queue, node_queue, pool_queue
@@ -35,7 +36,9 @@ def launch(settings: bootstrap.Settings, identity: Identity, *, node: UUID | Non
             accepted="redis://…; the manager sets it",
         )
     database = bootstrap.connect_node(settings)
-    bus = Bus(settings.redis_url, settings.bus_namespace)
+    breakers = Breakers()
+    breaker = breakers.get("bus", "redis", BREAKER_POLICY, shared=False)
+    bus = Bus(settings.redis_url, settings.bus_namespace, breaker)
     redis_url, queue = settings.redis_url, node_queue(node) if node is not None else pool_queue(pool or "")
 
     metrics = TaskMetrics()
@@ -58,7 +61,7 @@ def launch(settings: bootstrap.Settings, identity: Identity, *, node: UUID | Non
         address=Address(settings.bind_host, settings.advertise_host),
     )
     try:
-        expose(settings, agent, metrics)
+        expose(settings, agent, breakers, bus.losses, metrics)
         return agent.run()
     finally:
         bus.close()

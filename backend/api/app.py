@@ -10,8 +10,6 @@ from fastapi_offline import FastAPIOffline
 from backend.api import docs, errors
 from backend.api.access_log import AccessLog
 from backend.api.body_limit import BodyLimit
-from backend.api.breaker_metrics import BreakerMetrics
-from backend.api.bus_metrics import BusMetrics
 from backend.api.exposition import Exposition
 from backend.api.limits import THREADS_MAX
 from backend.api.node_side import NodeSide
@@ -21,6 +19,8 @@ from backend.api.routes import ROUTERS
 from backend.bootstrap import Swarmex
 from backend.gateway.gateway import Gateway
 from backend.gateway.protocol import protocol_routes
+from backend.messaging.breaker_metrics import BreakerMetrics
+from backend.messaging.bus_metrics import BusMetrics
 from backend.services import metrics
 
 API_VERSION = "1"

@@ -35,7 +35,7 @@ def findings(seen: Observations) -> list[Finding]:
         *_agents_lost(seen),
         *_crash_loops(seen),
         *_queues_old(seen.queues),
-        *(_breaker(breaker) for breaker in seen.breakers or ()),
+        *(_breaker(breaker) for breaker in seen.breakers),
         *(_audit(audit) for audit in seen.audits if not audit.ok),
         *_slas(seen.slas),
         *_funds(seen.funds),
@@ -57,6 +57,12 @@ def crash_loop(member: str, deaths: int) -> Finding:
     """A member that keeps dying."""
     summary = f"{member} died {deaths} times within {LOOP_S:.0f} s; it is started ever more rarely"
     return Finding(IncidentKind.CRASH_LOOP, subject(member), Severity.CRITICAL, summary, {"deaths": deaths})
+
+
+def rolled_back(member: str) -> Finding:
+    """A member that did not get well as its entry was changed, and is as before."""
+    summary = f"{member} did not get well as changed and was rolled back; its entry waits for another change"
+    return Finding(IncidentKind.CRASH_LOOP, subject(member), Severity.CRITICAL, summary, {"deaths": 1})
 
 
 def _agents_lost(seen: Observations) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ Money's own thresholds, told to whoever pays, are in `domain/alerts.py`; the rul
 `domain/incident_rules.py`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -128,13 +128,10 @@ class Decision:
     resolved: tuple[Incident, ...] = ()
 
 
-def decide(
-    findings: Sequence[Finding], known: Sequence[Incident], now: datetime, unseen: Collection[IncidentKind] = ()
-) -> Decision:
+def decide(findings: Sequence[Finding], known: Sequence[Incident], now: datetime) -> Decision:
     """What becomes of the open incidents `known`, each (kind, subject) at most once, given what is found now.
 
-    Of several findings of one subject the worst counts. Incidents of kinds that could not be looked at (`unseen`) stay
-    as they are.
+    Of several findings of one subject the worst counts.
     """
     worst: dict[tuple[IncidentKind, str], Finding] = {}
     for finding in findings:
@@ -148,7 +145,7 @@ def decide(
             seen.append(_as_found(incident, found, now))
             if seen[-1].severity is not incident.severity:
                 worsened.append(seen[-1])
-        elif incident.kind not in unseen and now - incident.seen_at >= CALM[incident.kind]:
+        elif now - incident.seen_at >= CALM[incident.kind]:
             resolved.append(replace(incident, resolved_at=now))
     opened = tuple(finding for finding in worst.values() if not finding.holds)
     return Decision(opened, tuple(seen), tuple(worsened), tuple(resolved))

@@ -74,6 +74,11 @@ class BreakerStates(CircuitBreaker):
             return 0.0
         return max(0.0, self._since_s + self._reset_timeout - self._clock())
 
+    @property
+    def overdue_s(self) -> float:
+        """For how long a call would have been let in and none came; it means nothing while closed."""
+        return max(0.0, self._clock() - self._since_s - self._reset_timeout)
+
     def open(self) -> bool:
         """Open by hand."""
         self.state = STATE_OPEN

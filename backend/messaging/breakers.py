@@ -25,6 +25,7 @@ BREAKERS_MAX = 1_000
 ROOM = BREAKERS_MAX // 10  # made at once when it is full, so that not every newcomer looks at all others
 IDLE_S = 600.0
 DIGEST_CHARS = 16
+STALE_AFTER = 60  # times its recovery: what nobody has tried for so long says nothing any more
 
 
 @dataclass(slots=True)
@@ -35,6 +36,15 @@ class Entry:
     kind: str
     used_s: float
     shared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A breaker of this process alone that is not closed."""
+
+    kind: str
+    key: str
+    state: str
 
 
 class Breakers:
@@ -75,6 +85,17 @@ class Breakers:
             return self._sharing.board.read() if self._sharing is not None else []
         except (RedisError, OSError) as error:
             raise Unavailable("Redis does not answer", code="redis_unreachable") from error
+
+    def own(self) -> list[Own]:
+        """Those not closed among the breakers that are not shared, unless nobody has tried for very long."""
+        with self._lock:
+            entries = [(place, entry.breaker) for place, entry in self._entries.items() if not entry.shared]
+        return [
+            Own(kind, key, state)
+            for (kind, key), breaker in entries
+            if (state := breaker.current_state) != STATE_CLOSED
+            and breaker.overdue_s < STALE_AFTER * breaker.policy.recovery_s
+        ]
 
     def figures(self) -> Sequence[Figures]:
         """States, trips and refusals, for monitoring; a bounded number of them."""

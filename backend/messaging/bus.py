@@ -11,7 +11,7 @@ from backend.messaging.breaker_errors import BreakerOpen
 from backend.messaging.breaker_policy import BreakerPolicy
 from backend.messaging.channels import channels_for
 from backend.messaging.codec import pack
-from backend.messaging.losses import Loss, Losses
+from backend.messaging.losses import UNSENT, Loss, Losses
 from backend.messaging.outbound import outbound
 from backend.messaging.redis_client import connect
 from backend.messaging.redis_feed import RedisFeed
@@ -35,7 +35,7 @@ class Bus:
     @property
     def dropped(self) -> int:
         """Events that could not be published."""
-        return self.losses.total()
+        return self.losses.total(*UNSENT)
 
     def publish(self, events: Sequence[Event]) -> None:
         """Send each distinct event once. Never raises: what cannot be sent is counted in `losses`."""
@@ -64,7 +64,7 @@ class Bus:
     ) -> Subscription:
         """A subscription to what is for `audience` in `topics`; see EventBus."""
         channels = channels_for(self._namespace, topics, audience)
-        return Subscription(RedisFeed(connect(self._redis_url)), channels, audience, on_resync)
+        return Subscription(RedisFeed(connect(self._redis_url)), channels, audience, self.losses, on_resync)
 
     def close(self) -> None:
         """Drop all connections of the publishing side."""

@@ -20,6 +20,9 @@ class Loss(StrEnum):
     MISDIRECTED = "misdirected"  # in a channel of ours, yet for somebody else
 
 
+UNSENT = (Loss.UNENCODABLE, Loss.SURPLUS, Loss.UNREACHABLE)
+
+
 class Losses:
     """Counters by reason; any thread may add."""
 

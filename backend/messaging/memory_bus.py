@@ -8,7 +8,7 @@ from threading import Condition
 from backend.domain.events import EVERYBODY, Audience, Event, Topic
 from backend.messaging.channels import channels_for
 from backend.messaging.codec import pack
-from backend.messaging.losses import Loss, Losses
+from backend.messaging.losses import UNSENT, Loss, Losses
 from backend.messaging.outbound import outbound
 from backend.messaging.subscription import Subscription
 
@@ -137,7 +137,7 @@ class MemoryBus:
     @property
     def dropped(self) -> int:
         """Events that could not be published."""
-        return self.losses.total()
+        return self.losses.total(*UNSENT)
 
     def publish(self, events: Sequence[Event]) -> None:
         """Send each distinct event once. Never raises: what cannot be sent is counted in `losses`."""
@@ -156,7 +156,7 @@ class MemoryBus:
     ) -> Subscription:
         """A subscription to what is for `audience` in `topics`; see EventBus."""
         channels = channels_for(self._namespace, topics, audience)
-        return Subscription(MemoryFeed(self._server), channels, audience, on_resync)
+        return Subscription(MemoryFeed(self._server), channels, audience, self.losses, on_resync)
 
     def close(self) -> None:
         """There is nothing to drop."""

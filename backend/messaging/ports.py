@@ -13,6 +13,7 @@ class EventBus(Protocol):
     """Publishes events and hands out subscriptions. Best effort: losing any event harms nobody."""
 
     losses: Losses
+    """Of its publishes and of all its subscriptions."""
 
     @property
     def dropped(self) -> int:

@@ -19,7 +19,6 @@ EVENTS_MAX = 4_000  # handed over by one wait: the newest of what has piled up
 READ_S = 0.25  # a close is noticed within this time
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 2.0
-REFUSALS = (Loss.OVERSIZED, Loss.CORRUPT, Loss.NEWER_VERSION, Loss.UNKNOWN_TOPIC, Loss.MISDIRECTED)
 
 OnResync = Callable[[datetime], None]
 
@@ -53,10 +52,15 @@ class Feed(Protocol):
 
 
 class Subscription:
-    """Events of some channels. One thread waits at a time; any thread may close."""
+    """Events of some channels. One thread waits at a time; any thread may close. It counts in `losses` what is lost."""
 
     def __init__(
-        self, feed: Feed, channels: Sequence[str], audience: Audience, on_resync: OnResync | None = None
+        self,
+        feed: Feed,
+        channels: Sequence[str],
+        audience: Audience,
+        losses: Losses,
+        on_resync: OnResync | None = None,
     ) -> None:
         self._feed = feed
         self._channels = channels
@@ -67,17 +71,12 @@ class Subscription:
         self._retry_s = RETRY_FIRST_S
         self._retry_at = 0.0
         self._resync_since: datetime | None = None
-        self.losses = Losses()
+        self._losses = losses
 
     @property
     def connected(self) -> bool:
         """Whether the server is believed to be listening for us."""
         return self._feed.connected
-
-    @property
-    def undecodable(self) -> int:
-        """Payloads that were refused."""
-        return self.losses.total(*REFUSALS)
 
     def wait(self, timeout_s: float) -> tuple[Event, ...]:
         """Events as soon as there are any; an empty tuple after `timeout_s`. Redis may be away meanwhile.
@@ -172,5 +171,5 @@ class Subscription:
         return events
 
     def _lose(self, reason: Loss, detail: str, count: int = 1) -> None:
-        if self.losses.add(reason, count):  # only the first: a faulty sender would fill the log
+        if self._losses.add(reason, count):  # only the first: a faulty sender would fill the log
             log.warning("bus.events_lost", reason=reason, detail=detail)

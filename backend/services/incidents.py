@@ -54,17 +54,22 @@ class Shown:
 
 
 @patient
-def watch(uow: UnitOfWork, now: datetime, breakers: Sequence[BreakerSeen] | None, *, webhook: bool = False) -> Watched:
-    """Look at everything once: a constant number of statements. `breakers` is None while they cannot be read.
+def watch(
+    uow: UnitOfWork, now: datetime, breakers: Sequence[BreakerSeen], *, blind: bool = False, webhook: bool = False
+) -> Watched:
+    """Look at everything once: a constant number of statements.
 
-    With `webhook` each change is owed to it in the same transaction. Of several who watch at once one does.
+    While it is `blind` to some breakers, incidents of breakers go on. With `webhook` each change is owed to it in the
+    same transaction. Of several who watch at once one does.
     """
     with uow:
         if not uow.incidents.take_turn():
             return Watched()
         known = uow.incidents.lock_open()
-        found = rules.findings(_observe(uow, now, breakers, known))
-        decision = decide(found, known, now, {IncidentKind.BREAKER_OPEN} if breakers is None else ())
+        if blind:
+            held = [incident.subject for incident in known if incident.kind is IncidentKind.BREAKER_OPEN]
+            breakers = [*breakers, *(BreakerSeen(name, is_open=False) for name in held)]
+        decision = decide(rules.findings(_observe(uow, now, breakers, known)), known, now)
         uow.incidents.write([*decision.seen, *decision.resolved])
         added = uow.incidents.add([_incident(finding, now) for finding in decision.opened[:NEW_MAX]])
         changed = Watched(tuple(added), decision.worsened, decision.resolved)
@@ -76,8 +81,17 @@ def watch(uow: UnitOfWork, now: datetime, breakers: Sequence[BreakerSeen] | None
 
 def report_crash_loop(uow: UnitOfWork, now: datetime, member: str, deaths: int, *, webhook: bool = False) -> bool:
     """A member keeps dying, says whoever starts it; returns whether that was not known yet."""
+    return _report(uow, now, rules.crash_loop(member, deaths), webhook=webhook)
+
+
+def report_rolled_back(uow: UnitOfWork, now: datetime, member: str, *, webhook: bool = False) -> bool:
+    """A member is as before since it did not get well as changed; returns whether nothing was known of it yet."""
+    return _report(uow, now, rules.rolled_back(member), webhook=webhook)
+
+
+def _report(uow: UnitOfWork, now: datetime, finding: Finding, *, webhook: bool) -> bool:
     with uow:
-        added = uow.incidents.add([_incident(rules.crash_loop(member, deaths), now)])
+        added = uow.incidents.add([_incident(finding, now)])
         _tell(uow, now, Watched(tuple(added)), webhook=webhook)
         uow.commit()
     return bool(added)
@@ -134,7 +148,7 @@ def acknowledge(uow: UnitOfWork, now: datetime, principal: Principal, incident_i
 
 
 def _observe(
-    uow: UnitOfWork, now: datetime, breakers: Sequence[BreakerSeen] | None, known: Sequence[Incident]
+    uow: UnitOfWork, now: datetime, breakers: Sequence[BreakerSeen], known: Sequence[Incident]
 ) -> Observations:
     seen = uow.observations
     return Observations(

@@ -29,7 +29,7 @@ class Node:
         self.claims = ClaimKeeper(self.port, every_s=0.2)
         self.runner = UnitRunner(self.port, self.models, self.claims)
         self._queue = f"pool.{pool}"
-        self.beat()
+        market.keep_alive(self.beat)
 
     def beat(self) -> None:
         """A sign of life, good for three seconds."""

@@ -22,9 +22,9 @@ from agents.runtimes.environment import (
 )
 from backend.domain.fleet import AgentKind
 from tests.market import Market
+from tests.waiting import PATIENCE_S
 
 LABELS = (FLEET, FLEET_NAME, FLEET_MEMBER)
-WAIT_S = 30.0
 
 
 def deployment(market: Market, node_database_url: str) -> Deployment:
@@ -47,7 +47,12 @@ class AgentProcess:
     """`python -m agents …` with the environment that the manager would give it, its log in a file."""
 
     def __init__(
-        self, shared: Deployment, *arguments: str, without: Sequence[str] = (), metrics_port: int | None = None
+        self,
+        shared: Deployment,
+        *arguments: str,
+        without: Sequence[str] = (),
+        metrics_port: int | None = None,
+        program: Sequence[str] = ("-m", "agents"),
     ) -> None:
         kind = AgentKind(arguments[0])
         member = Member(arguments[0], 0, kind, arguments[1:])
@@ -59,7 +64,7 @@ class AgentProcess:
         self._log = shared.folder / f"{kind}-{time.monotonic_ns()}.log"
         with self._log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "agents", *arguments], env=environment, stdout=output, stderr=output
+                [sys.executable, *program, *arguments], env=environment, stdout=output, stderr=output
             )
 
     def events(self, name: str) -> list[dict[str, Any]]:
@@ -75,7 +80,7 @@ class AgentProcess:
         """All that it wrote."""
         return self._log.read_text()
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = WAIT_S) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = PATIENCE_S) -> int:
         """Its exit code after a signal."""
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -83,15 +88,6 @@ class AgentProcess:
 
 
 Start = Callable[..., AgentProcess]
-
-
-def until(condition: Callable[[], object], what: str, timeout_s: float = WAIT_S) -> float:
-    """Seconds until `condition` held; fails when it does not in time."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < timeout_s, f"not within {timeout_s} s: {what}"
-        time.sleep(0.02)
-    return time.monotonic() - started
 
 
 def alive(pid: int) -> bool:

@@ -1,20 +1,26 @@
 """Alerting inside an agent: it watches and tells in threads of its own, whatever Redis and the receiver do."""
 
-import time
-from collections.abc import Callable
+from itertools import count
+
+import pytest
 
 from agents.alerting import Alerting
+from agents.base import Identity
+from agents.settlement import SettlementAgent
 from backend.bootstrap import Swarmex, new_id, utc_now
+from backend.domain.errors import Unavailable
 from backend.domain.ids import AgentId
 from backend.domain.work import AgentBeat
 from backend.messaging.breaker_policy import BreakerPolicy
+from backend.messaging.breakers import Own
+from backend.messaging.dispatcher import BREAKER_POLICY as QUEUES_POLICY
 from backend.services import fleet, incidents
 from tests.integration.receiver import receiving
 from tests.integration.services.clock import in_seconds
+from tests.integration.workers import unit
 from tests.market import Market
 from tests.own_redis import OwnRedis
-
-WAIT_S = 15.0
+from tests.waiting import eventually, until
 
 
 def app_of(market: Market, redis_url: str | None = None, **settings: str) -> Swarmex:
@@ -28,11 +34,12 @@ def lose_an_agent(market: Market) -> None:
     fleet.beat(market.app.uow(), in_seconds(-30), beat)
 
 
-def eventually(is_so: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + WAIT_S
-    while not is_so() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return is_so()
+REDIS_AWAY = [("breaker_open", "redis")]
+
+
+def found(market: Market) -> list[tuple[str, str]]:
+    """Kinds and subjects of open incidents."""
+    return sorted((str(one.kind), one.subject) for one in incidents.list_incidents(market.app.uow(), "open"))
 
 
 def open_kinds(market: Market) -> list[str]:
@@ -74,6 +81,54 @@ def test_open_breakers_of_other_processes_are_found_and_kept_while_redis_is_away
         assert open_kinds(market) == ["agent_lost", "breaker_open"]
     finally:
         other.close()
+        app.close()
+
+
+def test_one_incident_tells_that_redis_hangs_or_is_gone_and_ends_when_it_is_back(
+    market: Market, own_redis: OwnRedis
+) -> None:
+    app = app_of(market, own_redis.url)
+    looks = count()  # a second apart
+    try:
+        alerting = Alerting(app)
+
+        def look() -> list[tuple[str, str]]:
+            alerting.watch(in_seconds(next(looks)))
+            return found(market)
+
+        own_redis.freeze()
+        assert look() == [], "one that is not answered says nothing yet"
+        assert look() == REDIS_AWAY
+        own_redis.kill()
+        assert look() == REDIS_AWAY
+        own_redis.start()
+        until(lambda: look() and not app.breakers.own(), "Redis answers")
+        own_redis.kill()
+        until(lambda: look() and app.breakers.own(), "it is gone once more")
+        own_redis.start()
+        until(lambda: look() and not app.breakers.own(), "Redis answers again")
+        until(lambda: not look(), "it has been calm for a while")
+        assert len(incidents.list_incidents(market.app.uow())) == 1, "it did not flap"
+    finally:
+        app.close()
+
+
+def test_a_settlement_agent_sees_that_its_queues_and_its_webhook_refuse(market: Market, own_redis: OwnRedis) -> None:
+    app = app_of(market, own_redis.url, alert_webhook="http://127.0.0.1:9/")
+    try:
+        agent = SettlementAgent(Identity.of_this_process(AgentId(new_id()), "settlement-0"), app)
+        own_redis.kill()
+        for _ in range(QUEUES_POLICY.fail_max or 0):
+            with pytest.raises(Unavailable):
+                agent._dispatcher.send([unit("pool.a")])
+        assert app.webhook is not None
+        app.webhook._breaker.open()
+        assert set(app.breakers.own()) == {Own("queues", "redis", "open"), Own("webhook", "alerts", "open")}
+        agent._alerting.watch(utc_now())
+        assert found(market) == [*REDIS_AWAY, ("breaker_open", "webhook:alerts")]
+        figures = {(of.kind, of.name): of.states for of in app.breakers.figures()}
+        assert figures["queues", "queues:redis"] == {"open": 1}
+    finally:
         app.close()
 
 

@@ -12,10 +12,11 @@ from backend.domain.work import Dispatch
 from backend.messaging.dispatcher import Dispatcher
 from backend.messaging.queues import Priority
 from backend.services import relay
-from tests.integration.agents.processes import Start, until
+from tests.integration.agents.processes import Start
 from tests.integration.workers import unit
 from tests.market import Market
 from tests.unit.messaging.messages import BAD, message
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_rubbish_is_in_the_dead_letters_and_the_agent_goes_on(
     until(agent.says("consumer.ready"), "it consumes")
     unknown: Dispatch = unit("pool.pool", Priority.LOW)
     rubbish = {what: BAD[what] for what in ("not JSON", "oversized", "pickle", "newer version", "unknown task")}
-    with redis.Redis.from_url(redis_url, socket_timeout=5.0) as client:
+    with redis.Redis.from_url(redis_url, socket_timeout=60.0) as client:
         client.lpush("pool.pool", *(raw for raw, _ in rubbish.values()))
         client.lpush("pool.pool", message(headers={"swarmex_version": 2}))  # the same one again
     dispatcher.send([unknown])

@@ -14,9 +14,10 @@ from backend.domain.orders import OrderState
 from backend.messaging.dispatcher import Dispatcher
 from backend.services import models as registry
 from backend.services import relay, sweeper
-from tests.integration.agents.processes import AgentProcess, Start, deployment, until
+from tests.integration.agents.processes import AgentProcess, Start, deployment
 from tests.market import Market
 from tests.onnx_files import request, write_slow_on_demand
+from tests.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -82,10 +83,10 @@ def test_it_answers_real_time_requests_of_whoever_has_its_token(market: Market, 
         f"{endpoint}/v2/models/doubling/infer",
         json=request((1.0, 2.0)),
         headers={"Authorization": f"Bearer {token}"},
-        timeout=10.0,
+        timeout=PATIENCE_S,
     )
     assert answer.json()["outputs"][0]["data"] == [2.0, 4.0]
-    assert httpx.post(f"{endpoint}/v2/models/doubling/infer", json={}).status_code == 401
+    assert httpx.post(f"{endpoint}/v2/models/doubling/infer", json={}, timeout=PATIENCE_S).status_code == 401
 
 
 def test_its_log_has_no_secret_in_it(market: Market, start: Start, node_database_url: str, redis_url: str) -> None:
@@ -121,7 +122,7 @@ def test_a_coordinator_can_ask_it_to_drain(market: Market, start: Start) -> None
     until(agent.says("consumer.ready"), "it consumes")
     with market.app.engine.begin() as connection:
         connection.execute(text("UPDATE agents SET state = 'draining'"))
-    assert agent.process.wait(20.0) == 0
+    assert agent.process.wait(PATIENCE_S) == 0
 
 
 @pytest.mark.slow
@@ -170,5 +171,5 @@ def test_it_goes_on_after_redis_lost_everything(
 @pytest.mark.parametrize("setting", ["SWARMEX_NODE_DATABASE_URL", "SWARMEX_REDIS_URL"])
 def test_without_a_setting_it_says_which_and_does_not_start(market: Market, setting: str) -> None:
     agent = AgentProcess(deployment(market, "postgresql://"), "inference", "--pool", "pool", without=[setting])
-    assert agent.process.wait(20.0) == 1
+    assert agent.process.wait(PATIENCE_S) == 1
     assert setting in agent.log()

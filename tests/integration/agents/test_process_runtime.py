@@ -17,7 +17,8 @@ from agents.runtimes.base import Member, Running
 from agents.runtimes.environment import Deployment, environment_of
 from agents.runtimes.process import ProcessRuntime
 from backend.domain.fleet import AgentKind
-from tests.integration.agents.processes import alive, until
+from tests.integration.agents.processes import alive
+from tests.waiting import until
 
 # Stands in for an agent's program: what a runtime does with processes does not depend on it.
 PROGRAM = """
@@ -33,7 +34,7 @@ if "talkative" in sys.argv:
     for _ in range(1000):
         print("x" * 99, flush=True)
         time.sleep(0.001)
-time.sleep(60)
+time.sleep(600)
 """
 
 

@@ -16,9 +16,10 @@ from backend.domain.coordination import NamedLease, Put
 from backend.domain.ids import AgentId
 from backend.services import coordination
 from backend.storage.unit_of_work import UnitOfWork
-from tests.integration.agents.processes import Start, until
+from tests.integration.agents.processes import Start
 from tests.integration.services.clock import in_seconds
 from tests.market import Market, Statements
+from tests.waiting import until
 
 AGENTS = ("settlement-0", "settlement-1")
 

@@ -1,9 +1,12 @@
 """Units through the work port on a real database: claimed, run, committed in groups, kept and lost."""
 
+import itertools
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,12 +20,13 @@ from backend.bootstrap import utc_now
 from backend.domain.events import Topic
 from backend.domain.ids import ItemId, UnitId
 from backend.domain.orders import OrderState
-from backend.domain.work import CLAIM_S, ItemResult
-from backend.services import models as registry
+from backend.domain.work import ClaimedItem, ItemResult
 from backend.services import sweeper
 from tests.integration.agents.conftest import Node
+from tests.integration.messaging.listening import connected
 from tests.market import Market
-from tests.onnx_files import request, write_doubling, write_slow_on_demand
+from tests.onnx_files import request, write_doubling
+from tests.waiting import PATIENCE_S, until
 
 
 def rows(market: Market, statement: str) -> list[tuple[Any, ...]]:
@@ -31,10 +35,38 @@ def rows(market: Market, statement: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in connection.execute(text(statement))]
 
 
-def register_slow(market: Market, folder: Path) -> None:
-    """A model that multiplies matrices as often as its last input says, 3 ms each, and is profiled with none."""
-    path = write_slow_on_demand(folder / "slow.onnx")
-    registry.register_model(market.app.uow(), utc_now(), market.app.objects, "slow", path)
+class Halt:
+    """Keeps a node in the middle of its work: after `free` items each waits until it may go on."""
+
+    def __init__(self, node: Node, monkeypatch: pytest.MonkeyPatch, free: int = 0) -> None:
+        self.reached, self.may_go_on = threading.Event(), threading.Event()
+        run, number = node.runner._run_item, itertools.count()
+
+        def run_when_allowed(item: ClaimedItem) -> ItemResult:
+            if next(number) >= free:
+                self.reached.set()
+                assert self.may_go_on.wait(PATIENCE_S)
+            return run(item)
+
+        monkeypatch.setattr(node.runner, "_run_item", run_when_allowed)
+
+    @contextmanager
+    def in_the_middle(self, run: Callable[[], object]) -> Iterator[None]:
+        """The block happens while `run` waits in the middle, which has ended after it."""
+        with ThreadPoolExecutor(1) as thread:
+            running = thread.submit(run)
+            assert self.reached.wait(PATIENCE_S)
+            try:
+                yield
+            finally:
+                self.may_go_on.set()
+            running.result(PATIENCE_S)
+
+
+def change(market: Market, statement: str) -> None:
+    """As its owner would."""
+    with market.app.engine.begin() as connection:
+        connection.execute(text(statement))
 
 
 def units(market: Market) -> list[UnitId]:
@@ -69,10 +101,7 @@ def test_an_item_that_fails_is_given_back_with_its_reason_and_the_others_count(m
     market.place(requests=[request((1.0, 2.0)), request((3.0, 4.0))], workload="batch")
     market.clear()
     [unit] = units(market)
-    with market.app.engine.begin() as connection:
-        connection.execute(
-            text("UPDATE work_items SET inputs = '{\"inputs\": []}' WHERE id = (SELECT id FROM work_items LIMIT 1)")
-        )
+    change(market, "UPDATE work_items SET inputs = '{\"inputs\": []}' WHERE id = (SELECT id FROM work_items LIMIT 1)")
     assert node.runner.run(unit) == UnitReport(claimed=2, committed=1, failed=1)
     [(state, error)] = rows(market, "SELECT state, error FROM work_items WHERE error IS NOT NULL")
     assert state == "queued"
@@ -116,67 +145,47 @@ def test_results_are_committed_in_groups_of_bounded_size_and_age(
     assert sum(sizes) == 120
 
 
-def test_what_is_done_is_committed_long_before_a_slow_unit_ends(market: Market, node: Node, tmp_path: Path) -> None:
-    register_slow(market, tmp_path)
+def test_what_is_done_is_committed_long_before_a_slow_unit_ends(
+    market: Market, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "COMMIT_EVERY_S", 0.0)
     market.node("a")
-    market.place(model="slow", requests=[request((1.0, 40.0))] * 8, workload="batch")
+    market.place(requests=[request((1.0, 2.0))] * 8, workload="batch")
     market.clear()
     [unit, *_] = units(market)
-    running = threading.Thread(target=node.runner.run, args=[unit])
-    running.start()
-    deadline = time.monotonic() + 20
-    done = 0
-    while running.is_alive() and not done and time.monotonic() < deadline:
-        [(done,)] = rows(market, "SELECT count(*) FROM work_items WHERE state = 'committed'")
-        time.sleep(0.01)
-    still_running = running.is_alive()
-    running.join()
-    assert done
-    assert still_running
+    with Halt(node, monkeypatch, free=3).in_the_middle(lambda: node.runner.run(unit)):
+        assert rows(market, "SELECT count(*) FROM work_items WHERE state = 'committed'") == [(3,)]
 
 
-@pytest.mark.slow
-def test_claims_of_an_item_that_takes_longer_than_a_claim_are_kept(market: Market, node: Node, tmp_path: Path) -> None:
-    register_slow(market, tmp_path)
+def test_claims_of_an_item_that_takes_longer_than_a_claim_are_kept(
+    market: Market, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
     market.node("a")
-    [order] = market.place(model="slow", requests=[request((1.0, 3_000.0))])
+    [order] = market.place()
     market.clear()
     [unit] = units(market)
-    started = time.monotonic()
-    running = threading.Thread(target=node.runner.run, args=[unit])
-    running.start()
-    while running.is_alive():
-        node.beat()
-        sweeper.sweep(market.app.uow(), utc_now())
-        time.sleep(0.2)
-    if time.monotonic() - started < CLAIM_S:
-        pytest.fail("this machine multiplies so fast that the item did not outlast its claim")
+    with Halt(node, monkeypatch).in_the_middle(lambda: node.runner.run(unit)):
+        for _ in range(2):
+            change(market, "UPDATE work_items SET claimed_until = clock_timestamp() + interval '0.01 s'")
+            until(lambda: rows(market, "SELECT 1 FROM work_items WHERE claimed_until > now() + '1 s'"), "it is kept")
+            node.beat()
+            sweeper.sweep(market.app.uow(), utc_now())
     assert rows(market, "SELECT state, attempt FROM work_items") == [("committed", 1)]
     market.settle()
     assert market.show(order).state == OrderState.SETTLED
 
 
 def test_an_item_lost_to_another_is_dropped_and_only_the_others_are_sent(
-    market: Market, node: Node, tmp_path: Path
+    market: Market, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    register_slow(market, tmp_path)
     market.node("a")
-    market.place(model="slow", requests=[request((1.0, 200.0))] * 3, workload="batch")
+    market.place(requests=[request((1.0, 2.0))] * 3, workload="batch")
     market.clear()
     [unit, *_] = units(market)
     reports: list[UnitReport] = []
-    running = threading.Thread(target=lambda: reports.append(node.runner.run(unit)))
-    running.start()
-    while not rows(market, "SELECT 1 FROM work_items WHERE state = 'running'"):
-        time.sleep(0.01)
-    with market.app.engine.begin() as connection:
-        connection.execute(
-            text(
-                "UPDATE work_items SET fence = fence + 1 WHERE id ="
-                " (SELECT id FROM work_items WHERE state = 'running' ORDER BY id DESC LIMIT 1)"
-            )
-        )
-    running.join()
+    last = "(SELECT id FROM work_items WHERE state = 'running' ORDER BY id DESC LIMIT 1)"
+    with Halt(node, monkeypatch).in_the_middle(lambda: reports.append(node.runner.run(unit))):
+        change(market, f"UPDATE work_items SET fence = fence + 1 WHERE id = {last}")
     [report] = reports
     assert report.lost == 1
     assert report.committed == report.claimed - 1
@@ -196,10 +205,10 @@ def test_a_commit_wakes_the_settlement(market: Market, node: Node) -> None:
     market.place()
     market.clear()
     subscription = market.app.bus.subscribe([Topic.WORK_COMMITTED])
-    subscription.wait(0.05)
+    connected(subscription)
     [unit] = units(market)
     node.runner.run(unit)
-    assert [event.topic for event in subscription.wait(5.0)] == [Topic.WORK_COMMITTED]
+    assert [event.topic for event in subscription.wait(PATIENCE_S)] == [Topic.WORK_COMMITTED]
     subscription.close()
 
 
@@ -237,7 +246,8 @@ def test_a_unit_whose_results_cannot_be_sent_raises_and_is_run_again_by_another(
     with pytest.raises(ConnectionError):
         node.runner.run(unit)
     other = Node(market, tmp_path)
-    deadline = time.monotonic() + 2 * CLAIM_S
+    change(market, "UPDATE work_items SET claimed_until = clock_timestamp()")
+    deadline = time.monotonic() + PATIENCE_S
     while market.show(order).state != OrderState.SETTLED and time.monotonic() < deadline:
         other.beat()
         sweeper.sweep(market.app.uow(), utc_now())

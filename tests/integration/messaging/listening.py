@@ -7,8 +7,7 @@ from datetime import datetime
 from backend.domain.events import EVERYBODY, Audience, Event, Topic
 from backend.messaging.ports import EventBus
 from backend.messaging.subscription import Subscription
-
-WAIT_MAX_S = 10.0
+from tests.waiting import PATIENCE_S
 
 
 def listen(
@@ -18,16 +17,23 @@ def listen(
     on_resync: Callable[[datetime], None] | None = None,
 ) -> Subscription:
     """A subscription that is known to the server: the first wait connects."""
-    subscription = bus.subscribe(topics, audience, on_resync)
+    return connected(bus.subscribe(topics, audience, on_resync))
+
+
+def connected(subscription: Subscription) -> Subscription:
+    """The same one, once it is known to the server."""
+    deadline = time.monotonic() + PATIENCE_S
     assert subscription.wait(0.05) == ()
-    assert subscription.connected
+    while not subscription.connected:
+        assert time.monotonic() < deadline, "it does not connect"
+        assert subscription.wait(0.05) == ()
     return subscription
 
 
 def received(subscription: Subscription, count: int) -> list[Event]:
     """The first `count` events, or those that came in time."""
     events: list[Event] = []
-    deadline = time.monotonic() + WAIT_MAX_S
+    deadline = time.monotonic() + PATIENCE_S
     while len(events) < count and time.monotonic() < deadline:
         events += subscription.wait(0.2)
     return events
@@ -35,7 +41,7 @@ def received(subscription: Subscription, count: int) -> list[Event]:
 
 def wait_until(subscription: Subscription, true: Callable[[], bool]) -> None:
     """Wait on the bus until something is so."""
-    deadline = time.monotonic() + WAIT_MAX_S
+    deadline = time.monotonic() + PATIENCE_S
     while not true():
         assert time.monotonic() < deadline, "it never came about"
         subscription.wait(0.05)

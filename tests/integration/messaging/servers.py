@@ -10,7 +10,7 @@ from backend.messaging.memory_bus import MemoryBus, MemoryServer
 from backend.messaging.ports import EventBus
 from tests.own_redis import OwnRedis
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 60.0
 
 
 class Server(Protocol):

@@ -18,7 +18,7 @@ SEED = 20_260
 
 def push(redis_url: str, queue: str, *messages: bytes) -> None:
     """Put messages into a queue as nobody of ours would."""
-    with redis.Redis.from_url(redis_url, socket_timeout=5.0) as client:
+    with redis.Redis.from_url(redis_url, socket_timeout=60.0) as client:
         client.lpush(queue, *messages)
 
 
@@ -29,7 +29,7 @@ def goes_on(worker: Worker, redis_url: str, queue: str) -> bool:
     dispatcher.send([good])
     dispatcher.close()
     ran = worker.runs(good)
-    with redis.Redis.from_url(redis_url, socket_timeout=5.0) as client:
+    with redis.Redis.from_url(redis_url, socket_timeout=60.0) as client:
         return ran and worker.until(lambda: client.zcard("unacked_index") == 0)
 
 

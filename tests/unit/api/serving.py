@@ -1,5 +1,7 @@
 """A real server for a test: uvicorn on a free port, in a thread."""
 
+import asyncio
+import socket
 import sys
 import threading
 import time
@@ -10,7 +12,24 @@ from typing import Any
 import structlog
 import uvicorn
 
-START_S = 10
+from tests.waiting import PATIENCE_S
+
+
+class PromptServer(uvicorn.Server):
+    """Ends as soon as it is told to: uvicorn's own looks ten times a second whether it should."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        await super().startup(sockets)
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self._over.wait()
+
+    def end(self) -> None:
+        """From another thread."""
+        self.should_exit = True
+        self._loop.call_soon_threadsafe(self._over.set)
 
 
 @contextmanager
@@ -25,10 +44,10 @@ def serving(app: Any) -> Iterator[str]:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.__stderr__),
     )
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=2))
+    server = PromptServer(uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=2))
     thread = threading.Thread(target=server.run, name="test-server", daemon=True)
     thread.start()
-    deadline = time.monotonic() + START_S
+    deadline = time.monotonic() + PATIENCE_S
     while not server.started:
         assert thread.is_alive(), "the server did not start"
         assert time.monotonic() < deadline, "the server takes too long to start"
@@ -37,5 +56,5 @@ def serving(app: Any) -> Iterator[str]:
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}"
     finally:
-        server.should_exit = True
-        thread.join(START_S)
+        server.end()
+        thread.join(PATIENCE_S)

@@ -15,9 +15,9 @@ from backend.messaging.breaker import Breaker
 from backend.messaging.breaker_errors import BreakerOpen
 from backend.messaging.breaker_policy import BreakerPolicy
 from tests.unit.messaging.breaking import Clock, Down, bad, good
+from tests.waiting import PATIENCE_S
 
 CALLERS = 16
-WAIT_S = 10.0
 
 
 def tripped(clock: Clock, **policy: object) -> Breaker:
@@ -37,7 +37,7 @@ def by_threads(guard: pybreaker.CircuitBreaker) -> int:
     def probe() -> None:
         admitted.append(1)
         inside.release()
-        may_end.wait(WAIT_S)
+        may_end.wait(PATIENCE_S)
 
     def caller() -> None:
         try:
@@ -49,11 +49,11 @@ def by_threads(guard: pybreaker.CircuitBreaker) -> int:
     for thread in threads:
         thread.start()
     for _ in range(CALLERS - guard.policy.permits):  # type: ignore[attr-defined]  # ours
-        assert refused.acquire(timeout=WAIT_S)
+        assert refused.acquire(timeout=PATIENCE_S)
     count = len(admitted)
     may_end.set()
     for thread in threads:
-        thread.join(WAIT_S)
+        thread.join(PATIENCE_S)
     assert len(admitted) == count
     return count
 
@@ -100,13 +100,13 @@ def test_calls_run_beside_each_other_and_hold_no_lock() -> None:
     together = threading.Barrier(CALLERS)
 
     def meet() -> None:
-        together.wait(WAIT_S)
+        together.wait(PATIENCE_S)
         held_here = guard._lock._is_owned()  # type: ignore[attr-defined]  # there is no other way to see it
         assert not held_here
 
     with ThreadPoolExecutor(CALLERS) as pool:
         for done in [pool.submit(guard.call, meet) for _ in range(CALLERS)]:
-            done.result(WAIT_S)
+            done.result(PATIENCE_S)
 
 
 def test_no_failure_and_no_call_is_lost_among_threads() -> None:
@@ -160,7 +160,7 @@ def test_a_cancelled_probe_gives_its_permit_back_and_counts_as_nothing() -> None
 
     async def scenario() -> None:
         async def hang() -> None:
-            await asyncio.sleep(WAIT_S)
+            await asyncio.sleep(PATIENCE_S)
 
         task = asyncio.create_task(guard.call_async(hang))
         await asyncio.sleep(0)

@@ -9,7 +9,7 @@ from backend.messaging import breaker_tallies, breakers
 from backend.messaging.breaker_errors import BreakerOpen
 from backend.messaging.breaker_notice import NAME_CHARS_MAX
 from backend.messaging.breaker_policy import BreakerPolicy
-from backend.messaging.breakers import Breakers
+from backend.messaging.breakers import STALE_AFTER, Breakers, Own
 from tests.unit.messaging.breaking import Clock, Down, bad, good
 
 POLICY = BreakerPolicy(fail_max=1, recovery_s=5.0)
@@ -89,6 +89,26 @@ def test_figures_tell_states_trips_and_refusals(registry: Breakers) -> None:
     [figures] = registry.figures()
     assert (figures.kind, figures.name, figures.states) == ("node", "node:a", {"open": 1})
     assert (figures.trips, figures.rejected) == (1, 3)
+
+
+def test_own_ones_are_those_not_shared_and_not_closed_until_nobody_tries_for_very_long(
+    registry: Breakers, clock: Clock
+) -> None:
+    trip(registry, "shared")
+    queues = registry.get("queues", "redis", POLICY, shared=False)
+    assert registry.own() == []
+    queues.open()
+    assert registry.own() == [Own("queues", "redis", "open")]
+    clock.pass_s(STALE_AFTER * POLICY.recovery_s)
+    queues.half_open()
+    assert registry.own() == [Own("queues", "redis", "half-open")]
+    clock.pass_s(STALE_AFTER * POLICY.recovery_s)
+    assert registry.own() == [Own("queues", "redis", "half-open")]
+    clock.pass_s(POLICY.recovery_s)
+    assert registry.own() == []
+    queues.open()
+    queues.close()
+    assert registry.own() == []
 
 
 def test_names_beyond_the_limit_are_summed_and_no_sum_ever_falls(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
-from backend.api.bus_metrics import BusMetrics
+from backend.messaging.bus_metrics import BusMetrics
 from backend.messaging.losses import Loss, Losses
 
 
