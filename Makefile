@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv)
 
 PYTEST := $(BIN)/python -m pytest
-# End-to-end tests share a group (`xdist_group`), so that they run on one worker, one after the other.
-PARALLEL := -n 2 --dist loadgroup --benchmark-disable
+# End-to-end tests share a group (`xdist_group`), so that they run on one worker, one after the other. Three workers on
+# CI's two cores: a third of the time a test waits for processes and servers.
+PARALLEL := -n 3 --dist loadgroup --benchmark-disable
 ARGS ?=
 
 ##@ Run

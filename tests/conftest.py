@@ -5,6 +5,7 @@ A test that asks for `database_url` gets its own database, copied from a templat
 """
 
 import fcntl
+import functools
 import itertools
 import os
 import shutil
@@ -31,6 +32,7 @@ MEMORY = Path("/dev/shm")  # copying a database takes 10 ms there and 80 ms on a
 MEMORY_FREE_MIN_BYTES = 2 * 1024**3
 DROP_ATTEMPTS_MAX = 50
 DROP_RETRY_S = 0.2
+LOOK_UP_S = 0.02
 NODE_ROLE = "swarmex_node"
 NODE_PASSWORD = "node0of0the0tests"
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
@@ -81,6 +83,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("database")
         if "redis_url" in names:
             item.add_marker("redis")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick() -> Iterator[None]:
+    """What hundreds of tests begin and end is cheap to.
+
+    Threads that listen look up often, since who ends them waits for it; certificates are read once, not per client;
+    the command line is put together once, not per call.
+    """
+    import httpx
+    import typer.main
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("httpx._transports.default.create_ssl_context", functools.cache(httpx.create_ssl_context))
+        patch.setattr("typer.main.get_command", functools.cache(typer.main.get_command))
+        patch.setattr("backend.messaging.subscription.READ_S", LOOK_UP_S)
+        patch.setattr("backend.messaging.breaker_board.TURN_S", LOOK_UP_S)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -150,7 +170,7 @@ def redis_url() -> Iterator[str]:
     url = os.environ.get(EXTERNAL_REDIS) or embedded.ensure(_servers(), durable=False).redis_url
     url = f"{url.rsplit('/', 1)[0]}/{WORKER.removeprefix('gw')}"
     yield url
-    with redis.Redis.from_url(url, socket_timeout=5) as client:
+    with redis.Redis.from_url(url, socket_timeout=60) as client:
         client.flushdb()
 
 

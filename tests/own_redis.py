@@ -10,8 +10,7 @@ import redis
 
 from backend.embedded import binaries
 from backend.embedded.account import account_for
-
-START_TIMEOUT_S = 10.0
+from tests.waiting import PATIENCE_S
 
 
 class OwnRedis:
@@ -36,7 +35,7 @@ class OwnRedis:
             ],
             stdout=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + PATIENCE_S
         with redis.Redis.from_url(self.url) as client:
             while True:
                 try:

@@ -18,10 +18,9 @@ from backend.storage.order_rows import Order
 from tests.market import Market
 from tests.onnx_files import write_slow
 from tests.own_redis import OwnRedis
+from tests.waiting import PATIENCE_S
 
-WAIT_S = 60.0
 POLL_S = 0.05
-STOP_S = 10.0
 
 
 class Swarm:
@@ -81,9 +80,9 @@ class Swarm:
         """Send a signal to an agent and, for one that kills, wait for its end."""
         self.processes[name].send_signal(number)
         if number is signal.SIGKILL:
-            self.processes[name].wait(STOP_S)
+            self.processes[name].wait(PATIENCE_S)
 
-    def until(self, holds: Callable[[], object], what: str, timeout_s: float = WAIT_S) -> None:
+    def until(self, holds: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait until something holds; fails the test after `timeout_s` with the agents' last words."""
         deadline = time.monotonic() + timeout_s
         while not holds():
@@ -115,8 +114,8 @@ class Swarm:
             process.terminate()
         for process in self.processes.values():
             try:
-                process.wait(STOP_S)
+                process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(STOP_S)
+                process.wait(PATIENCE_S)
         self.market.close()

@@ -1,5 +1,6 @@
 """A machine that nobody can dial, without a database and without a broker, joins, works and earns."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,19 +10,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from backend.api.app import create_app
 from backend.bootstrap import utc_now
 from backend.domain.joining import TokenWish
 from backend.services import accounts, audit, joining, receipts
-from tests.e2e.swarm import STOP_S, Swarm
+from tests.e2e.swarm import Swarm
 from tests.e2e.test_crashes import ITEM_MULTIPLICATIONS, assert_charged_once, running_on
 from tests.onnx_files import request, write_slow_on_demand
 from tests.unit.api.serving import serving
+from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 
 ASK = "0.001"
+ENDLESS_MULTIPLICATIONS = 200_000.0  # minutes, where a drain leaves seconds
 
 
 class Machine:
@@ -113,13 +117,13 @@ def test_a_machine_joins_runs_an_order_and_its_owner_earns(swarm: Swarm, url: st
     }
     assert audit.audit_ledger(swarm.market.app.uow()).ok
     process.terminate()
-    assert process.wait(STOP_S) == 0
+    assert process.wait(PATIENCE_S) == 0
     again = machine.join()
     machine.until_alive()
     [order] = swarm.market.place(deadline_s=600)
     swarm.until_settled(order)
     again.send_signal(signal.SIGINT)
-    assert again.wait(STOP_S) == 0
+    assert again.wait(PATIENCE_S) == 0
     assert len(swarm.query("SELECT 1 FROM nodes")) == 1
     key = (machine.folder / "node.json").read_text().split('"key": "')[1].split('"')[0]
     assert not machine.says(key)
@@ -146,16 +150,20 @@ def test_a_drain_in_mid_unit_hands_back_what_is_left_and_withdraws_the_offer(swa
     swarm.market.register("slow", write_slow_on_demand(swarm.folder / "slow.onnx"))
     first = Machine(swarm, url, "attic")
     process = first.join_anew("--leave")
-    asked = request((1.0, ITEM_MULTIPLICATIONS * 2.0))
-    [order] = swarm.market.place(model="slow", requests=[asked] * 16, workload="batch", deadline_s=600)
+    some, endless, none = (request((1.0, multiplications)) for multiplications in (200.0, ENDLESS_MULTIPLICATIONS, 0.0))
+    asked = [*[some] * 4, endless, none, none]
+    [order] = swarm.market.place(model="slow", requests=asked, workload="batch", deadline_s=600)
     swarm.until(lambda: swarm.query("SELECT 1 FROM work_items WHERE committed_at IS NOT NULL"), "one has run")
     process.terminate()
-    assert process.wait(4 * STOP_S) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert first.says("items.handed_back")
     assert first.says("offer.withdrawn")
     assert not swarm.query("SELECT 1 FROM offers WHERE state = 'open'")
     left = swarm.query("SELECT id FROM work_items WHERE committed_at IS NULL AND state IN ('queued', 'waiting')")
-    assert left, "some is left to do"
+    assert len(left) >= 3, "what was not done"
+    with swarm.market.app.engine.begin() as connection:  # it need not take as long elsewhere
+        quick = json.dumps(none).encode()
+        connection.execute(text("UPDATE work_items SET inputs = :quick WHERE committed_at IS NULL"), {"quick": quick})
     second = Machine(swarm, url, "cellar")
     second.join_anew()
     swarm.until_settled(order)
@@ -170,7 +178,7 @@ def test_a_revoked_key_ends_the_agent_with_words(swarm: Swarm, url: str, tmp_pat
     process = machine.join_anew()
     [node] = swarm.query("SELECT id FROM nodes")
     joining.revoke_node_keys(swarm.market.app.uow(), utc_now(), node.id, swarm.market.provider)
-    assert process.wait(3 * STOP_S) == 1
+    assert process.wait(PATIENCE_S) == 1
     assert machine.says("is revoked")
-    assert machine.join().wait(3 * STOP_S) == 1
+    assert machine.join().wait(PATIENCE_S) == 1
     assert machine.says("does not know this node's key")

@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from tests.waiting import PATIENCE_S
+
 
 @dataclass
 class Receiver:
@@ -38,7 +40,7 @@ def receiving(*answers: int) -> Iterator[Receiver]:
             receiver.got.append((dict(self.headers), body))
             status = receiver.answers.pop(0) if receiver.answers else 200
             if status == 0:
-                receiver.released.wait(30)
+                receiver.released.wait(PATIENCE_S)
                 return
             self.send_response(status)
             if 300 <= status < 400:

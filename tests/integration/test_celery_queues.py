@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
@@ -14,10 +15,23 @@ from backend.domain.ids import UnitId
 from backend.messaging.celery_app import celery_app
 from backend.messaging.dispatcher import Dispatcher
 from backend.messaging.queues import Priority
-from tests.integration.workers import READY_S, Worker, unit
+from tests.integration.workers import Worker, unit
 from tests.own_redis import OwnRedis
+from tests.waiting import PATIENCE_S
 
 SEED = 2_026
+UNITS = 200
+
+
+def reads(client: redis.Redis) -> int:
+    """How often the server has read from a socket: at least once a round trip."""
+    return int(client.info("stats")["total_reads_processed"])
+
+
+def nothing_waits(client: redis.Redis, queue: str) -> bool:
+    """Whether no message is queued, nor on its way with a consumer."""
+    steps = [queue, *(f"{queue}\x06\x16{int(step)}" for step in Priority)]
+    return not client.exists("unacked_index", *steps)
 
 
 def test_a_waiting_queue_is_served_by_urgency_zero_first_and_by_age_within_one(
@@ -59,7 +73,7 @@ def test_an_urgent_unit_overtakes_those_that_wait_but_not_the_one_that_runs(
     redis_url: str, queue: str, start_worker: Callable[..., Worker]
 ) -> None:
     go_on = threading.Event()
-    worker = start_worker(redis_url, queue, lambda _: go_on.wait(READY_S))
+    worker = start_worker(redis_url, queue, lambda _: go_on.wait(PATIENCE_S))
     running, waiting, urgent = unit(queue, Priority.LOW), unit(queue, Priority.LOW), unit(queue, Priority.URGENT)
     dispatcher = Dispatcher(redis_url)
     dispatcher.send([running])
@@ -74,7 +88,7 @@ def test_a_consumer_holds_one_message_at_a_time(
     redis_url: str, queue: str, start_worker: Callable[..., Worker]
 ) -> None:
     go_on = threading.Event()
-    worker = start_worker(redis_url, queue, lambda _: go_on.wait(READY_S))
+    worker = start_worker(redis_url, queue, lambda _: go_on.wait(PATIENCE_S))
     dispatcher = Dispatcher(redis_url)
     dispatcher.send([unit(queue) for _ in range(5)])
     worker.wait_for(1)
@@ -89,16 +103,20 @@ def test_a_consumer_holds_one_message_at_a_time(
 
 
 def test_many_units_travel_in_few_round_trips_and_all_arrive_once(
-    redis_url: str, queue: str, start_worker: Callable[..., Worker]
+    own_redis: OwnRedis, queue: str, start_worker: Callable[..., Worker]
 ) -> None:
-    sent = [unit(queue) for _ in range(600)]
-    dispatcher = Dispatcher(redis_url)
+    sent = [unit(queue) for _ in range(UNITS)]
+    dispatcher = Dispatcher(own_redis.url)
     dispatcher.send(sent[:1])  # connects
-    started = time.monotonic()
-    dispatcher.send(sent[1:])
-    assert time.monotonic() - started < 2.0
-    dispatcher.close()
-    assert start_worker(redis_url, queue).wait_for(600, 30.0) == [dispatch.unit_id for dispatch in sent]
+    with redis.Redis.from_url(own_redis.url) as client:
+        before = reads(client)
+        dispatcher.send(sent[1:])
+        assert reads(client) - before < UNITS / 4, "what travels together is read together"
+        dispatcher.close()
+        worker = start_worker(own_redis.url, queue)
+        assert worker.wait_for(UNITS) == [dispatch.unit_id for dispatch in sent]
+        assert worker.until(lambda: nothing_waits(client, queue))
+    assert len(worker.ran) == UNITS
 
 
 def test_a_unit_that_raises_is_not_run_again_by_the_broker(
@@ -113,7 +131,8 @@ def test_a_unit_that_raises_is_not_run_again_by_the_broker(
     dispatcher.send([first, second])
     dispatcher.close()
     assert worker.wait_for(2) == [first.unit_id, second.unit_id]
-    time.sleep(0.3)
+    with redis.Redis.from_url(redis_url) as client:
+        assert worker.until(lambda: nothing_waits(client, queue))
     assert len(worker.ran) == 2
 
 
@@ -124,7 +143,7 @@ def test_stopping_finishes_the_unit_that_runs_and_leaves_the_rest(
     asked_to_stop = Event()
 
     def run(unit_id: UnitId) -> None:
-        assert asked_to_stop.wait(READY_S)
+        assert asked_to_stop.wait(PATIENCE_S)
         finished.append(unit_id)
 
     worker = start_worker(redis_url, queue, run)
@@ -140,12 +159,12 @@ def test_stopping_finishes_the_unit_that_runs_and_leaves_the_rest(
     dispatcher.close()
 
 
-def test_stopping_an_idle_consumer_is_quick(redis_url: str, queue: str, start_worker: Callable[..., Worker]) -> None:
+def test_a_consumer_that_has_nothing_to_do_can_be_stopped(
+    redis_url: str, queue: str, start_worker: Callable[..., Worker]
+) -> None:
     worker = start_worker(redis_url, queue)
-    assert worker.consumer.wait_ready(READY_S)
-    started = time.monotonic()
+    assert worker.consumer.wait_ready(PATIENCE_S)
     assert worker.stop()
-    assert time.monotonic() - started < 3.0
 
 
 def test_after_a_flush_both_sides_go_on_as_they_are(
@@ -174,17 +193,23 @@ def test_stock_monitors_see_units_come_and_go(redis_url: str, queue: str, start_
         receiver.should_stop = "task-succeeded" in seen
 
     worker = start_worker(redis_url, queue)
-    assert worker.consumer.wait_ready(READY_S)
+    assert worker.consumer.wait_ready(PATIENCE_S)
     dispatcher = Dispatcher(redis_url)
     with app.connection_for_read() as connection:
         receiver = app.events.Receiver(connection, handlers={"*": see})
-        # Until the receiver listens, events pass it by.
-        sendings = [threading.Timer(delay_s, dispatcher.send, [[watched]]) for delay_s in (0.5, 2.0, 5.0)]
-        for sending in sendings:
-            sending.start()
-        receiver.capture(timeout=READY_S, wakeup=False)
-        for sending in sendings:
-            sending.cancel()
+        all_seen = threading.Event()
+
+        def send_again() -> None:  # until the receiver listens, events pass it by
+            while not all_seen.wait(0.3):
+                dispatcher.send([watched])
+
+        sending = threading.Thread(target=send_again)
+        sending.start()
+        try:
+            receiver.capture(timeout=PATIENCE_S, wakeup=False)
+        finally:
+            all_seen.set()
+            sending.join()
     assert seen == {"task-received", "task-started", "task-succeeded"}
     dispatcher.close()
 
@@ -211,7 +236,7 @@ def test_a_consumer_goes_on_when_redis_was_away_at_the_end_of_a_unit(
     own_redis: OwnRedis, queue: str, start_worker: Callable[..., Worker]
 ) -> None:
     killed = threading.Event()
-    worker = start_worker(own_redis.url, queue, lambda _: killed.wait(READY_S))
+    worker = start_worker(own_redis.url, queue, lambda _: killed.wait(PATIENCE_S))
     dispatcher = Dispatcher(own_redis.url)
     before, after = unit(queue), unit(queue)
     dispatcher.send([before])
@@ -229,7 +254,7 @@ def test_a_consumer_goes_on_when_redis_hung_at_the_end_of_a_unit(
     own_redis: OwnRedis, queue: str, start_worker: Callable[..., Worker]
 ) -> None:
     frozen = threading.Event()
-    worker = start_worker(own_redis.url, queue, lambda _: frozen.wait(READY_S))
+    worker = start_worker(own_redis.url, queue, lambda _: frozen.wait(PATIENCE_S))
     dispatcher = Dispatcher(own_redis.url)
     before, after = unit(queue), unit(queue)
     dispatcher.send([before])
@@ -250,28 +275,27 @@ def test_a_consumer_started_without_redis_begins_when_there_is_one(
     worker = start_worker(own_redis.url, queue)
     assert not worker.consumer.wait_ready(0.5)
     own_redis.start()
-    assert worker.consumer.wait_ready(5.0)
+    assert worker.consumer.wait_ready(PATIENCE_S)
 
 
 def test_a_consumer_can_be_stopped_while_redis_is_away(
     own_redis: OwnRedis, queue: str, start_worker: Callable[..., Worker]
 ) -> None:
     worker = start_worker(own_redis.url, queue)
-    assert worker.consumer.wait_ready(READY_S)
+    assert worker.consumer.wait_ready(PATIENCE_S)
     own_redis.kill()
     time.sleep(0.5)
-    started = time.monotonic()
-    assert worker.stop()
-    assert time.monotonic() - started < 3.0
+    assert worker.stop(), "and nobody brings it back"
 
 
-def test_sending_to_a_redis_that_hangs_fails_in_bounded_time(own_redis: OwnRedis, queue: str) -> None:
+def test_sending_to_a_redis_that_hangs_fails_while_it_hangs(own_redis: OwnRedis, queue: str) -> None:
     dispatcher = Dispatcher(own_redis.url)
     dispatcher.send([unit(queue)])
     own_redis.freeze()
-    started = time.monotonic()
-    with pytest.raises(Unavailable):
-        dispatcher.send([unit(queue)])
-    assert time.monotonic() - started < 6.0
-    own_redis.thaw()
+    with ThreadPoolExecutor(1) as thread:
+        sending = thread.submit(dispatcher.send, [unit(queue)])
+        try:
+            assert isinstance(sending.exception(PATIENCE_S), Unavailable)
+        finally:
+            own_redis.thaw()
     dispatcher.close()

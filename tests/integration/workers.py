@@ -14,8 +14,7 @@ from backend.domain.work import Dispatch
 from backend.messaging.celery_app import celery_app
 from backend.messaging.consumer import UnitConsumer
 from backend.messaging.queues import Priority
-
-READY_S = 30.0
+from tests.waiting import PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ class Worker:
         given = self._run(unit_id) if self._run is not None else None
         return given if isinstance(given, Ran) else Ran(1)
 
-    def wait_for(self, count: int, timeout_s: float = READY_S) -> list[UnitId]:
+    def wait_for(self, count: int, timeout_s: float = PATIENCE_S) -> list[UnitId]:
         """The units that ran, once there are `count`, or after the time-out."""
         self.until(lambda: len(self.ran) >= count, timeout_s)
         return self.ran
@@ -76,7 +75,7 @@ class Worker:
         """Whether the unit runs in time; others may come again when Redis was away before they were acknowledged."""
         return self.until(lambda: unit.unit_id in self.ran)
 
-    def until(self, holds: Callable[[], bool], timeout_s: float = READY_S) -> bool:
+    def until(self, holds: Callable[[], bool], timeout_s: float = PATIENCE_S) -> bool:
         """Whether something comes to hold in time."""
         deadline = time.monotonic() + timeout_s
         while not holds() and time.monotonic() < deadline:
@@ -86,7 +85,7 @@ class Worker:
     def stop(self) -> bool:
         """Whether it stopped in time."""
         self.consumer.stop()
-        return self.consumer.join(READY_S)
+        return self.consumer.join(PATIENCE_S)
 
 
 def unit(queue: str, priority: int = Priority.NORMAL) -> Dispatch:

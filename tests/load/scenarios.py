@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 USERS_MAX = 200
 SECONDS_MAX = 600
 STOP_S = 5  # for requests that are under way at the end
-GRACE_S = 30  # for starting, ending and printing
+GRACE_S = 120  # for starting, ending and printing
 ROOT = Path(__file__).parents[2]
 NAMES = ("place_orders", "realtime_infer")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")

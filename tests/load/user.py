@@ -12,7 +12,7 @@ from locust.env import Environment
 KEY = "SWARMEX_KEY"
 REQUESTS_MAX = 100_000  # of one run; then it ends, however much time is left
 BUSY = (429, 503)  # with Retry-After: the market says that it is full, which it may
-TIMEOUT_S = 15.0
+TIMEOUT_S = 60.0
 ZERO: Mapping[str, Any] = {"BOOL": False, "BYTES": ""}
 
 

@@ -11,9 +11,9 @@ from backend.bootstrap import new_id, utc_now
 from backend.domain.ids import AgentId
 from backend.storage.order_rows import Order
 from tests.market import ASK, Market
+from tests.waiting import PATIENCE_S
 
 DEAR = 100 * ASK
-PATIENCE_S = 120.0
 
 
 def agent_of(market: Market) -> AllocationAgent:

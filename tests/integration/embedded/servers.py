@@ -16,6 +16,7 @@ import redis
 
 from backend import embedded
 from backend.embedded import Servers, binaries, places
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[3]
 ENSURE = """
@@ -54,14 +55,14 @@ def conninfo_of(up: Servers) -> str:
 
 
 def query(up: Servers, statement: str) -> object:
-    with psycopg.connect(conninfo_of(up), connect_timeout=5) as connection:
+    with psycopg.connect(conninfo_of(up), connect_timeout=60) as connection:
         cursor = connection.execute(statement.encode())
         row = cursor.fetchone() if cursor.description else None
     return row[0] if row else None
 
 
 def redis_of(up: Servers) -> redis.Redis:
-    return redis.Redis.from_url(up.redis_url, socket_timeout=5)
+    return redis.Redis.from_url(up.redis_url, socket_timeout=60)
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
@@ -96,7 +97,7 @@ def ensure_in_a_process(folder: Path, packages: Path | None = None) -> list[str]
         env=os.environ | {"PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=True,
     )
     return done.stdout.split()
@@ -116,7 +117,7 @@ class Listener:
     def __exit__(self, *_: object) -> None:
         self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
-        self.thread.join(timeout=5)
+        self.thread.join(timeout=PATIENCE_S)
 
     def _serve(self) -> None:
         while True:
@@ -125,7 +126,7 @@ class Listener:
             except OSError:
                 return
             with connection:
-                connection.settimeout(5)
+                connection.settimeout(60)
                 while request := connection.recv(4096):
                     self.heard.append(request)
                     connection.sendall(b"-ERR not yours\r\n")

@@ -75,8 +75,8 @@ def test_both_servers_ask_for_a_password(shared: Path) -> None:
     up = up_in(shared)
     for wrong in ("", "wrong"):
         with pytest.raises(psycopg.OperationalError, match=r"password"):
-            psycopg.connect(conninfo_of(up), password=wrong, connect_timeout=5)
-    with socket.create_connection(("127.0.0.1", port_of(up.redis_url)), timeout=5) as connection:
+            psycopg.connect(conninfo_of(up), password=wrong, connect_timeout=60)
+    with socket.create_connection(("127.0.0.1", port_of(up.redis_url)), timeout=60) as connection:
         connection.sendall(b"PING\r\n")
         assert connection.recv(100).startswith(b"-NOAUTH")
 

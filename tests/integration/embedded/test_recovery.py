@@ -28,13 +28,14 @@ from tests.integration.embedded.servers import (
     up_in,
     urls_of,
 )
+from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.database, pytest.mark.redis]
 
 
 def test_a_first_start_that_was_killed_midway_is_made_anew(fresh: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ENSURE, str(fresh)], cwd=ROOT, stdout=subprocess.DEVNULL) as killed:
-        assert await_true((fresh / "postgresql.partial/base").exists, timeout_s=20)
+        assert await_true((fresh / "postgresql.partial/base").exists, timeout_s=PATIENCE_S)
         killed.kill()
     up = up_in(fresh)
     assert up.started

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from backend.api.app import create_app
+from tests.integration.api.once import application
 from tests.integration.remote.nodes import Remote
 from tests.market import Market
 from tests.unit.api.serving import serving
@@ -13,7 +13,7 @@ from tests.unit.api.serving import serving
 @pytest.fixture
 def remote(market: Market) -> Iterator[Remote]:
     """The market's API, and how to join it."""
-    with serving(create_app(market.app)) as url:
+    with serving(application(market.app)) as url:
         remote = Remote(market, url)
         yield remote
         remote.close()

@@ -16,9 +16,9 @@ from backend.gateway.errors import Busy
 from backend.services import accounts, joining, log
 from tests.integration.api.callers import Client, problem
 from tests.integration.api.counting import rows
-from tests.integration.api.lab import REVOKED_WITHIN_S
 from tests.integration.api.route_table import NODE_ROUTES, ROUTES
 from tests.integration.remote.nodes import Remote
+from tests.waiting import until
 
 REFUSED = (401, "join_token_refused", "token")
 
@@ -171,9 +171,7 @@ def test_the_nodes_own_routes_open_to_a_nodes_key_alone(remote: Remote, subtests
 def test_a_revoked_key_opens_nothing_and_the_offer_is_withdrawn(remote: Remote) -> None:
     node, market = remote.join(), remote.market
     assert joining.revoke_node_keys(market.app.uow(), utc_now(), node.id, market.provider) == 1
-    deadline = utc_now() + timedelta(seconds=REVOKED_WITHIN_S)
-    while node.http.get("/api/v1/node").status_code != 401:
-        assert utc_now() < deadline
+    until(lambda: node.http.get("/api/v1/node").status_code == 401, "it is refused")
     refused: list[bool] = []
     node.port._on_refused = lambda: refused.append(True)
     with pytest.raises(KeyRefused):

@@ -29,6 +29,7 @@ from backend.storage.audit import Figure
 from backend.storage.ids import first_id_at
 from tests.integration.services.earning import earn
 from tests.market import Market
+from tests.waiting import PATIENCE_S
 
 LATER = GRACE + timedelta(seconds=1)  # when everything up to now has passed the mark
 LARGE_NANO = 5_000_000_000 * NANO_PER_CREDIT // 1_000  # more than 32 bits
@@ -378,10 +379,10 @@ def test_writers_at_the_same_time_are_no_alarm(market: Market, ahead: timedelta)
         recent = pool.submit(look, lambda: audit.audit_recent(market.app.uow(), utc_now() + ahead))
         full = pool.submit(look, lambda: audit.audit_ledger(market.app.uow()))
         try:
-            reports = [*recent.result(60), *full.result(60)]
+            reports = [*recent.result(PATIENCE_S), *full.result(PATIENCE_S)]
         finally:
             stop.set()
-        booked = [future.result(10) for future in paying]
+        booked = [future.result(PATIENCE_S) for future in paying]
     assert [d for report in reports for d in report.differences] == []
     assert audit.audit_recent(market.app.uow(), utc_now()).ok
     for account, count in zip(payers, booked, strict=True):

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from backend.storage.contention import ATTEMPTS_MAX, RETRIES, Contention, patient
 from backend.storage.unit_of_work import UnitOfWork
 from tests.market import Market
+from tests.waiting import PATIENCE_S
 
 
 def lock(uow: UnitOfWork, account: UUID) -> None:
@@ -26,7 +27,7 @@ def test_of_two_transactions_that_wait_for_each_other_one_is_repeated_and_both_g
             lock(uow, accounts[number])
             if number in first_attempts:
                 first_attempts.discard(number)
-                both_hold_one.wait(10)
+                both_hold_one.wait(PATIENCE_S)
             lock(uow, accounts[1 - number])
             uow.commit()
         return number
@@ -37,7 +38,7 @@ def test_of_two_transactions_that_wait_for_each_other_one_is_repeated_and_both_g
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE_S)
     assert sorted(done) == [0, 1]
     assert RETRIES["crossing"] == before + 1
 

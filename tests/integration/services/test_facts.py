@@ -16,6 +16,7 @@ from backend.services import coordination, log
 from backend.services.coordination import delete_facts, expire_facts, get_facts, list_facts, put_facts
 from tests.integration.services.clock import in_seconds
 from tests.market import Market, Statements
+from tests.waiting import PATIENCE_S
 
 ADMIN = Principal(None, AccountId(new_id()), Role.ADMIN)
 THREADS = 16
@@ -143,7 +144,7 @@ def test_changes_are_told_on_the_bus_after_the_commit_and_refusals_are_not(marke
         put_facts(uow(), utc_now(), "a", [Put("last", 1)])
         heard: list[str] = []
         while "last" not in heard:
-            events = listening.wait(5)
+            events = listening.wait(PATIENCE_S)
             assert events, heard
             heard += [event.key for event in events]
         assert heard == ["k", "k", "last"]

@@ -45,6 +45,7 @@ from backend.services.joint_tasks import (
 )
 from tests.integration.services.clock import in_seconds
 from tests.market import Market, Statements
+from tests.waiting import PATIENCE_S
 
 ADMIN = Principal(None, AccountId(new_id()), Role.ADMIN)
 WORKERS = 8
@@ -53,6 +54,7 @@ CLAIMER = """
 import sys, time
 from backend.bootstrap import Settings, Swarmex, utc_now
 from backend.services.joint_tasks import claim_parts
+from tests.waiting import PATIENCE_S
 database, redis, folder = sys.argv[1:]
 app = Swarmex(Settings(data_folder=folder, database_url=database, redis_url=redis), database, redis)
 print(len(claim_parts(app.uow(), utc_now(), "child", ["square"], 2)), flush=True)
@@ -267,16 +269,16 @@ def test_who_joins_is_woken_by_the_last_result(market: Market) -> None:
 
     def pause(_: float) -> None:
         waiting.set()
-        assert changed.wait(10), "not woken by the clock"
+        assert changed.wait(PATIENCE_S), "not woken by the clock"
 
     try:
         while not changed.connected:
             changed.wait(0.1)
         with ThreadPoolExecutor(1) as pool:
-            results = pool.submit(join, market.app.uow, task, 20, pause)
-            assert waiting.wait(10)
+            results = pool.submit(join, market.app.uow, task, PATIENCE_S, pause)
+            assert waiting.wait(PATIENCE_S)
             commit_parts(market.app.uow(), utc_now(), [done(part)])
-            assert results.result(20) == [0]
+            assert results.result(PATIENCE_S) == [0]
     finally:
         changed.close()
 

@@ -21,6 +21,7 @@ from backend.services.coordination import acquire, acquire_within, put_facts, re
 from backend.storage.guarded import GuardedUnitOfWork
 from tests.integration.services.clock import in_seconds
 from tests.market import Market
+from tests.waiting import PATIENCE_S
 
 ADMIN = Principal(None, AccountId(new_id()), Role.ADMIN)
 HOLD = timedelta(seconds=30)
@@ -31,6 +32,7 @@ import sys, time
 from datetime import timedelta
 from backend.bootstrap import Settings, Swarmex, utc_now
 from backend.services.coordination import acquire
+from tests.waiting import PATIENCE_S
 database, redis, folder = sys.argv[1:]
 app = Swarmex(Settings(data_folder=folder, database_url=database, redis_url=redis), database, redis)
 print(acquire(app.uow(), utc_now(), "r", "child", timedelta(seconds=30)).fence, flush=True)
@@ -157,16 +159,16 @@ def test_who_waits_on_the_bus_has_the_resource_as_soon_as_it_is_released(market:
 
     def pause(_: float) -> None:
         waiting.set()
-        assert freed.wait(10), "not woken by the clock"
+        assert freed.wait(PATIENCE_S), "not woken by the clock"
 
     try:
         while not freed.connected:
             freed.wait(0.1)
         with ThreadPoolExecutor(1) as pool:
-            found = pool.submit(acquire_within, market.app.uow, utc_now, "r", "b", HOLD, 20, pause)
-            assert waiting.wait(10)
+            found = pool.submit(acquire_within, market.app.uow, utc_now, "r", "b", HOLD, PATIENCE_S, pause)
+            assert waiting.wait(PATIENCE_S)
             release(market.app.uow(), "r", lease.fence)
-            assert held(found.result(20)).holder == "b"
+            assert held(found.result(PATIENCE_S)).holder == "b"
     finally:
         freed.close()
 

@@ -39,7 +39,7 @@ def owed(market: Market) -> list[Delivery]:
 
 def to(receiver: Receiver) -> notifying.Send:
     breaker = Breaker("webhook", BreakerPolicy(fail_max=100))
-    return Webhook(receiver.url, "sixteen letters!", breaker, timeout_s=1.0).send
+    return Webhook(receiver.url, "sixteen letters!", breaker, timeout_s=10.0).send
 
 
 def deliver(market: Market, send: notifying.Send, now: datetime | None = None) -> int:

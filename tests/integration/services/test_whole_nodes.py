@@ -14,6 +14,7 @@ from backend.services.epochs import Verdict
 from backend.services.queueing import KEPT
 from backend.storage.order_rows import Order
 from tests.integration.services.test_fair_queue import HIGH, LOW, place_for
+from tests.integration.services.test_preemption import evict
 from tests.market import Executor, Market
 
 ADMIN = Principal(None, None, Role.ADMIN)  # type: ignore[arg-type]  # the operator, who has no account
@@ -146,3 +147,41 @@ def test_whoever_has_other_markets_looks_there_before_a_node_is_kept(market: Mar
     assert KEPT not in (market.show(order).hint or {})
     market.clear()
     assert market.show(order).state is OrderState.RUNNING
+
+
+def test_who_waits_for_a_node_to_empty_stays_in_its_market(market: Market) -> None:
+    market.node("a", slots=2, kind="cloud", pool="a")
+    agents = [market.executor("a"), market.executor("b")]
+    market.place(2, limit_nano_per_slot_s=HIGH, deadline_s=600)
+    market.clear()
+    market.node("b", slots=2, kind="cloud", region="south", ask=4_000_000, pool="b")
+    market.place(2, limit_nano_per_slot_s=HIGH, deadline_s=600, region="south")
+    market.clear()
+    items = agents[1].claim(market.dispatched())
+    order = whole(market, priority="cost")
+    assert order.markets == ["cloud/north", "cloud/south"]
+    agents[1].commit(items[:1])
+    market.settle()
+    for _ in range(4):
+        market.clear()
+    assert market.show(order).region == "south"
+    agents[1].commit(items[1:])
+    market.settle()
+    market.clear()
+    assert market.show(order).state is OrderState.RUNNING
+
+
+def test_no_work_has_to_leave_a_node_that_empties_for_somebody_else(market: Market) -> None:
+    market.node("a", slots=3, kind="cloud")
+    executor = market.executor()
+    market.place(2, limit_nano_per_slot_s=LOW, deadline_s=600)
+    market.clear()
+    items = executor.claim(market.dispatched())
+    market.place(limit_nano_per_slot_s=LOW, deadline_s=600, interruptible=True)
+    market.clear()
+    executor.commit(items[:1])
+    market.settle()
+    whole(market, slots=3)
+    market.place(tier="large", limit_nano_per_slot_s=HIGH, deadline_s=600)
+    market.clear()
+    assert evict(market) == 0

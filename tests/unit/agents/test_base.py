@@ -10,7 +10,7 @@ from backend.domain.events import Topic
 from backend.domain.ids import AgentId
 from backend.domain.work import AgentBeat, BeatAnswer
 from backend.messaging.memory_bus import MemoryBus
-from tests.integration.agents.processes import until
+from tests.waiting import PATIENCE_S, until
 
 
 class Registry:
@@ -37,7 +37,7 @@ class Worker(Agent):
         self.failing = False
 
     def tick(self, now: datetime) -> Pace:
-        self.go.wait(10.0)
+        self.go.wait(PATIENCE_S)
         if self.failing:
             raise ValueError("no")
         return Pace.REST
@@ -52,15 +52,15 @@ def running(worker: Worker) -> threading.Thread:
 def test_ticks_are_work_done_and_a_tick_that_hangs_is_told_by_its_age() -> None:
     worker = Worker()
     thread = running(worker)
-    until(lambda: worker.beat().work_done > 3, "it ticks", 5.0)
+    until(lambda: worker.beat().work_done > 3, "it ticks")
     worker.go.clear()
-    until(lambda: (worker.beat().tick_age_ms or 0) > 200, "it hangs, and says so", 5.0)
+    until(lambda: (worker.beat().tick_age_ms or 0) > 200, "it hangs, and says so")
     done = worker.beat().work_done
     worker.go.set()
-    until(lambda: worker.beat().work_done > done, "it goes on", 5.0)
-    assert (worker.beat().tick_age_ms or 0) < 200
+    until(lambda: worker.beat().work_done > done, "it goes on")
+    until(lambda: (worker.beat().tick_age_ms or 0) < 200, "a tick has ended since")
     worker.drain()
-    thread.join(5.0)
+    thread.join(PATIENCE_S)
     assert worker.beat().tick_age_ms == 0, "one that drains has no loop to hang"
 
 
@@ -68,6 +68,6 @@ def test_a_tick_that_fails_has_turned_all_the_same() -> None:
     worker = Worker()
     worker.failing = True
     thread = running(worker)
-    until(lambda: worker.beat().work_done >= 2, "it tries again", 5.0)
+    until(lambda: worker.beat().work_done >= 2, "it tries again")
     worker.drain()
-    thread.join(5.0)
+    thread.join(PATIENCE_S)

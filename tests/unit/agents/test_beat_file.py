@@ -9,6 +9,7 @@ import pytest
 from agents.heartbeat import Heartbeat
 from backend.domain.ids import AgentId
 from backend.domain.work import AgentBeat, BeatAnswer
+from tests.waiting import PATIENCE_S
 
 BEAT = AgentBeat(AgentId(UUID(int=1)), "pricing", "p", "host", 1)
 
@@ -59,7 +60,7 @@ def sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def beat_thrice(registry: Registry) -> None:
     heartbeat = Heartbeat(registry, Agent(), every_s=0.01)
     heartbeat.start()
-    assert registry.twice.wait(10)
+    assert registry.twice.wait(PATIENCE_S)
     heartbeat.stop()
 
 

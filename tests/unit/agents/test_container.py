@@ -17,6 +17,7 @@ from agents.runtimes.published import published_address
 from backend.domain.errors import Invalid
 from backend.domain.fleet import AgentKind, Resources
 from backend.domain.health import Health
+from tests.waiting import PATIENCE_S
 
 NODE = Member("pool.a", 1, AgentKind.INFERENCE, ("--pool", "a"), "swarmex:2", Resources(1.5, 512))
 
@@ -53,7 +54,7 @@ def test_the_question_is_answered_by_beats_that_come_after_it(
     script = healthcheck()["Test"][1].replace(str(BEAT_FILE), str(beat))
     beat.touch()
     os.utime(beat, (1, 4_000_000_000) if beats else (1, 1))  # ahead of any question, or long before it
-    assert subprocess.run(["sh", "-c", script], timeout=10, check=False).returncode == code
+    assert subprocess.run(["sh", "-c", script], timeout=PATIENCE_S, check=False).returncode == code
     assert (tmp_path / "beat.well").exists() == beats
 
 

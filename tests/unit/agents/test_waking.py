@@ -1,6 +1,5 @@
 """What makes an agent tick before its period is over: events for it, and a connection that was away."""
 
-import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import ClassVar
@@ -11,8 +10,9 @@ from backend.domain.events import Event, Topic
 from backend.domain.ids import AgentId
 from backend.domain.work import AgentBeat, BeatAnswer
 from backend.messaging.memory_bus import MemoryBus, MemoryServer
+from tests.waiting import FOREVER_S
 
-PERIOD_S = 60.0  # far longer than the test: whatever ticks was woken
+PERIOD_S = FOREVER_S  # far longer than any test may take: whatever ticks was woken
 
 
 class NobodyAsks:
@@ -50,10 +50,8 @@ class Sleeper(Agent):
 
 def run(agent: Sleeper) -> None:
     """Run it until its steps are done, at once."""
-    started = time.monotonic()
     assert agent.run() == 0
     assert agent.steps == []
-    assert time.monotonic() - started < PERIOD_S / 4
 
 
 def nothing() -> None:

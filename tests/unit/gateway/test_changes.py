@@ -12,6 +12,7 @@ from backend.gateway.keys import Keys
 from backend.gateway.limits import FAIL_CLOSED_S
 from backend.gateway.threads import Threads
 from backend.storage.ids import new_id
+from tests.waiting import FOREVER_S, PATIENCE_S
 
 
 class Coordinator:
@@ -133,17 +134,20 @@ def test_nothing_is_served_before_the_first_answer(coordinator: Coordinator) -> 
     asyncio.run(scenario())
 
 
-def test_a_hint_makes_the_next_poll_come_at_once(coordinator: Coordinator) -> None:
+def test_a_hint_makes_the_next_poll_come_at_once(coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.gateway.changes.POLL_S", FOREVER_S)
+
     async def scenario() -> None:
         threads = Threads(1, 1)
         changes = Changes(coordinator.read, threads)
-        forgotten = asyncio.Event()
+        first, forgotten = asyncio.Event(), asyncio.Event()
+        changes.watch("models", first.set)
         running = asyncio.create_task(changes.run())
-        await asyncio.sleep(0.1)  # the first poll is done, the next is 0.4 s away
+        await asyncio.wait_for(first.wait(), PATIENCE_S)
         changes.watch("keys", forgotten.set)
         coordinator.versions["keys"] += 1
         changes.hint()
-        await asyncio.wait_for(forgotten.wait(), 0.2)
+        await asyncio.wait_for(forgotten.wait(), PATIENCE_S)
         running.cancel()
 
     asyncio.run(scenario())

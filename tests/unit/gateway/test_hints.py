@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from backend.domain.events import Event, Topic
 from backend.gateway.hints import TOPICS, Hints
 from backend.messaging.memory_bus import MemoryBus, MemoryServer
-
-TIMEOUT_S = 5.0
+from tests.waiting import PATIENCE_S
 
 
 def test_a_gateway_hears_events_and_after_a_gap_one_of_every_topic() -> None:
@@ -18,7 +17,7 @@ def test_a_gateway_hears_events_and_after_a_gap_one_of_every_topic() -> None:
         hints = Hints(bus, heard.put_nowait)
 
         async def next_heard() -> list[Event]:
-            return list(await asyncio.wait_for(heard.get(), TIMEOUT_S))
+            return list(await asyncio.wait_for(heard.get(), PATIENCE_S))
 
         connected = await next_heard()
         bus.publish([Event(Topic.KEYS_CHANGED), Event(Topic.FUNDS_ALERT)])
