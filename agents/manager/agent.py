@@ -91,6 +91,13 @@ class ManagerAgent(DirectAgent):
             webhook = self.app.settings.alert_webhook is not None
             incidents.report_crash_loop(self.uow(), utc_now(), member.label, deaths, webhook=webhook)
 
+    def on_rolled_back(self, member: Member) -> None:
+        """A member did not get well as its entry was changed, and somebody should set that right."""
+        log.error("member.rolled_back", member=member.label, kind=member.kind, image=member.image)
+        with suppress(Exception):  # the database may be away; it is logged already
+            webhook = self.app.settings.alert_webhook is not None
+            incidents.report_rolled_back(self.uow(), utc_now(), member.label, webhook=webhook)
+
     def drain_agent(self, agent_id: AgentId) -> None:
         """An agent is not wanted any more: it may finish what it holds."""
         managers.drain(self.uow(), [agent_id])

@@ -9,6 +9,7 @@ import structlog
 from agents.manager.departures import STOP_GRACE_S, Departures
 from agents.manager.reconcile import diff
 from agents.manager.restarts import Restarts
+from agents.manager.rollouts import Rollouts
 from agents.manager.watch import Watch
 from agents.runtimes.base import Member, MemberKey, Running, Runtime
 from agents.runtimes.guard import Superseded
@@ -47,6 +48,10 @@ class Coordinator(Protocol):
         """It keeps dying, and will be started ever more rarely."""
         ...
 
+    def on_rolled_back(self, member: Member) -> None:
+        """It did not get well in the place of another, which is there again; it is not tried again."""
+        ...
+
 
 class Fleet:
     """Members by their keys, what they were asked, and how often they died. One thread uses it."""
@@ -56,29 +61,34 @@ class Fleet:
         self._stuck_after_s = stuck_after_s
         self._coordinator = coordinator
         self._restarts = Restarts()
+        self._rollouts = Rollouts()
         self._departures = Departures(runtime, coordinator.drain_agent)
         self._watch = Watch()
         self._seen: dict[MemberKey, Running] = {}
         self._killed: dict[str, str] = {}
 
     def reconcile(self, desired: Sequence[FleetSpec], sights: Sequence[Sight] | None, now_s: float) -> None:
-        """One step: start what is missing, see off what is not wanted, and kill what is sick.
+        """One step: start what is missing, see off or replace what is not wanted so, and kill what is sick.
 
         Without `sights`, since the database is away, only what died is started again: who cannot be seen is not judged.
         Raises Superseded.
         """
         actual = self._runtime.list()
-        self._notice(actual, now_s)
+        self._notice(actual, self._rollouts.look(desired, actual), now_s)
         if sights is not None:
             self._watch.look(sights, actual, now_s)
         draining = {running.handle for running in actual if self._drains(running)}
         leaving = self._departures.handles | draining
         starting = {running.handle for running in actual if self._watch.sight(running) is None}
-        plan = diff(desired, actual, leaving, self._watch.held(actual), starting)
+        held, refused = self._watch.held(actual), self._rollouts.refused
+        plan = diff(desired, actual, leaving, held, starting, refused, in_place=self._runtime.replaces)
         if sights is not None:
             for running in plan.stop:
                 self._departures.step(running, self._watch.sight(running), now_s)
             self._heal([running for running in actual if running not in plan.stop], now_s)
+            for running, member in plan.replace:
+                if running.handle not in self._killed and self._restarts.may_start(member.key, now_s):
+                    self._replace(running, member, now_s)
         for member in plan.start:
             if self._restarts.may_start(member.key, now_s):
                 self._start(member, now_s)
@@ -97,8 +107,11 @@ class Fleet:
             self._await_gone(kinds, KILL_WAIT_S)
         self._runtime.tidy()
 
-    def _notice(self, actual: Sequence[Running], now_s: float) -> None:
-        """Tell the adopted from the new, and the dead from the dismissed."""
+    def _notice(self, actual: Sequence[Running], rolled_back: Sequence[Member], now_s: float) -> None:
+        """Tell the adopted from the new, and the dead from the dismissed and those that were rolled back."""
+        for member in rolled_back:
+            self._seen.pop(member.key, None)  # its runtime has seen it off, and has started the one before again
+            self._coordinator.on_rolled_back(member)
         there = frozenset(running.handle for running in actual)
         for key, running in list(self._seen.items()):
             if running.handle not in there:
@@ -146,9 +159,20 @@ class Fleet:
         except (OSError, SwarmexError) as error:
             self._pause(member, now_s, repr(error))
 
-    def _pause(self, member: Member, now_s: float, reason: str) -> None:
+    def _replace(self, running: Running, member: Member, now_s: float) -> None:
+        try:
+            # Who was there is not reported as gone: it has yet to end, and hands back itself what it may have taken.
+            self._seen[member.key] = self._runtime.replace(running, member)
+            self._restarts.started(member.key, now_s)
+            self._rollouts.tried(member)
+        except Superseded:
+            raise
+        except (OSError, SwarmexError) as error:
+            self._pause(member, now_s, repr(error), "member.not_replaced")
+
+    def _pause(self, member: Member, now_s: float, reason: str, event: str = "member.died") -> None:
         pause_s = self._restarts.died(member.key, now_s)
-        log.warning("member.died", member=member.label, reason=reason, pause_s=round(pause_s, 3))
+        log.warning(event, member=member.label, reason=reason, pause_s=round(pause_s, 3))
         if deaths := self._restarts.crash_loop(member.key, now_s):
             self._coordinator.on_crash_loop(member, deaths)
 

@@ -13,6 +13,7 @@ class Plan:
 
     start: tuple[Member, ...]
     stop: tuple[Running, ...]
+    replace: tuple[tuple[Running, Member], ...] = ()  # who is there, and who is to take the place
 
 
 def member_of(spec: FleetSpec, number: int) -> Member:
@@ -31,6 +32,9 @@ def diff(
     leaving: Collection[str] = (),
     busy: Mapping[str, int] | None = None,
     starting: Collection[str] = (),
+    refused: Collection[Member] = (),
+    *,
+    in_place: bool = False,
 ) -> Plan:
     """Start the members that are missing; stop those that are not wanted, wanted otherwise, there twice, or too many.
 
@@ -41,9 +45,12 @@ def diff(
 
     An entry that was changed is rolled over: of the members that are wanted otherwise one is stopped at a time, while
     nobody else of the entry is missing, leaving or starting. So one that cannot live as changed costs one replica.
+    `in_place`, for a runtime that can, one that has nothing in hand is replaced instead; one that is busy is stopped,
+    since that has more patience. An entry of which the runtime has `refused` a member is not rolled over any more.
     """
     stop: dict[str, Running] = {}
     start: list[Member] = []
+    replace: list[tuple[Running, Member]] = []
     specs = {spec.name: spec for spec in desired}
     by_name: dict[str, list[Running]] = {name: [] for name in specs}
     for running in sorted(actual, key=lambda running: (running.started_s, running.handle)):
@@ -54,13 +61,17 @@ def diff(
     for name, spec in specs.items():
         kept = _keep(spec, by_name[name], leaving, busy or {}, starting)
         going = [running for running in by_name[name] if running not in kept]
-        stop |= {running.handle: running for running in going or _rolled(spec, kept, starting)}
+        rolled = [] if going else _rolled(spec, kept, starting, refused)
+        fit = [running for running in rolled if in_place and running.member.kind is spec.kind]
+        idle = [running for running in fit if not (busy or {}).get(running.handle)]
+        replace += [(running, member_of(spec, running.member.number)) for running in idle]
+        stop |= {running.handle: running for running in [*going, *rolled] if running not in idle}
         numbers = {running.member.number for running in kept}
         wanted = (number for number in range(spec.replicas + len(numbers)) if number not in numbers)
         lowest = [number for _, number in zip(range(spec.replicas - len(kept)), wanted, strict=False)]
         taken = {running.member.number for running in by_name[name]}
         start += [member_of(spec, number) for number in lowest if number not in taken]
-    return Plan(tuple(start), tuple(stop.values()))
+    return Plan(tuple(start), tuple(stop.values()), tuple(replace))
 
 
 def _keep(
@@ -83,8 +94,12 @@ def _keep(
     return sorted(by_number.values(), key=rank)[: spec.replicas]
 
 
-def _rolled(spec: FleetSpec, kept: Sequence[Running], starting: Collection[str]) -> Sequence[Running]:
+def _rolled(
+    spec: FleetSpec, kept: Sequence[Running], starting: Collection[str], refused: Collection[Member]
+) -> Sequence[Running]:
     """The one that makes room for its successor, of an entry that nobody is leaving."""
+    if any(member.name == spec.name and member == member_of(spec, member.number) for member in refused):
+        return []
     settled = len(kept) == spec.replicas
     waits = any(running.handle in starting and not _is_stale(spec, running) for running in kept)
     stale = [running for running in kept if _is_stale(spec, running)]

@@ -42,6 +42,7 @@ class Running:
     handle: str
     started_s: float  # on a clock of the runtime's: the smaller, the older
     health: Health = field(default=Health.UNKNOWN, compare=False)
+    rolled_back: bool = field(default=False, compare=False)  # what was to take its place last did not get well
 
 
 class Runtime(Protocol):
@@ -59,6 +60,19 @@ class Runtime(Protocol):
         """Ask it to drain and end; returns at once. No error if it has ended."""
         ...
 
+    @property
+    def replaces(self) -> bool:
+        """Whether it offers `replace`; else a member is stopped, and then another is started."""
+        ...
+
+    def replace(self, running: Running, member: Member) -> Running:
+        """Let `member` take the place of one of its number, which is asked to end first; returns at once.
+
+        One that does not get well is rolled back by the runtime: then `running` is there again, and says so. Raises
+        OSError or SwarmexError when it cannot be done now; then everything is as it was.
+        """
+        ...
+
     def kill(self, running: Running) -> None:
         """End it, and all that it started, at once; no error if it has ended."""
         ...
@@ -70,3 +84,12 @@ class Runtime(Protocol):
     def tidy(self) -> None:
         """Keep within bounds what members leave behind, such as their logs."""
         ...
+
+
+class StopsFirst:
+    """The part of a runtime that has no roll-back of its own."""
+
+    replaces = False
+
+    def replace(self, running: Running, member: Member) -> Running:
+        raise NotImplementedError(f"{type(self).__name__} does not replace members")

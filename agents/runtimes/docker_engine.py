@@ -16,7 +16,7 @@ from docker.errors import NotFound
 from docker.types import LogConfig, Mount
 
 from agents.runtimes import container, inside
-from agents.runtimes.base import LOG_LINES_MAX, Member, Running
+from agents.runtimes.base import LOG_LINES_MAX, Member, Running, StopsFirst
 from agents.runtimes.container import FLEET, MEMBER
 from agents.runtimes.engine import connect, engine_errors, if_there, require_image
 from agents.runtimes.environment import Deployment, from_label
@@ -35,7 +35,7 @@ TIDY_MAX = 10  # containers at once; the next call goes on
 log = structlog.get_logger(__name__)
 
 
-class DockerRuntime:
+class DockerRuntime(StopsFirst):
     """Containers of `image` in a network of the fleet's own; `own` is the manager's environment."""
 
     def __init__(self, deployment: Deployment, image: str, own: Mapping[str, str]) -> None:

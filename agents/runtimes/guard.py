@@ -34,6 +34,13 @@ class Guarded:
     def ask_to_stop(self, running: Running) -> None:
         self._checked().ask_to_stop(running)
 
+    @property
+    def replaces(self) -> bool:
+        return self._runtime.replaces
+
+    def replace(self, running: Running, member: Member) -> Running:
+        return self._checked().replace(running, member)
+
     def kill(self, running: Running) -> None:
         self._checked().kill(running)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import structlog
 
-from agents.runtimes.base import LOG_LINES_MAX, Member, Running
+from agents.runtimes.base import LOG_LINES_MAX, Member, Running, StopsFirst
 from agents.runtimes.environment import FLEET, FLEET_MEMBER, from_label
 from agents.runtimes.logs import Logs
 from backend.domain.fleet import AgentKind
@@ -26,7 +26,7 @@ START_FIELD = 19  # of /proc/<pid>/stat, counted from what follows the name
 log = structlog.get_logger(__name__)
 
 
-class ProcessRuntime:
+class ProcessRuntime(StopsFirst):
     """Child processes with their output in `<data folder>/logs`."""
 
     def __init__(self, fleet: str, folder: Path, environment_of: Callable[[Member], dict[str, str]]) -> None:

@@ -1,18 +1,18 @@
 """Members as services of a Docker Swarm cluster: for a fleet that has outgrown one machine.
 
 One service with one task for each member, so that each can be asked, ended and found by itself; Swarm chooses the
-machine, by free resources and by the placement constraints. It starts nothing again: the manager decides. Objects,
-PostgreSQL and Redis have to be where every machine reaches them.
+machine, by free resources and by the placement constraints. It starts nothing again: the manager decides. What is
+replaced in its place Swarm watches, and rolls back. Objects, PostgreSQL and Redis have to be where every machine
+reaches them.
 """
 
 import builtins
 import secrets
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 import structlog
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 from docker.types import (
     ContainerSpec,
     DriverConfig,
@@ -35,14 +35,16 @@ from agents.runtimes.files import Files
 from agents.runtimes.logs import Logs
 from agents.runtimes.network import FleetNetwork
 from agents.runtimes.published import published_address
+from agents.runtimes.swarm_services import TURN, handle_of, has_ended, is_over, running_of, seconds, service_of
 from backend.domain.errors import Unavailable
 from backend.domain.fleet import AgentKind
 from backend.domain.health import Health
 
-ENDED = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
 STOP_GRACE_S = 12  # after which Swarm kills by itself; the manager's own patience is shorter
 LAST_LINES = 200
 TIDY_MAX = 10
+UPDATE_TRIES = 5
+OUT_OF_SEQUENCE = "out of sequence"
 # One at a time, the old one first, since two with one name never run at once; who is not well soon was a mistake.
 _WATCHED = {"parallelism": 1, "order": "stop-first", "monitor": 5 * container.S}
 UPDATE = UpdateConfig(failure_action="rollback", max_failure_ratio=0.0, **_WATCHED)
@@ -71,10 +73,12 @@ class SwarmRuntime:
         self._logs = Logs(deployment.folder / "logs")
         self._require_manager()
 
+    replaces = True
+
     def list(self) -> builtins.list[Running]:
         tasks = self._tasks()
         pairs = [(service, tasks.get(service["ID"])) for service in self._services()]
-        found = [_running(service, task) for service, task in pairs if not _over(service, task)]
+        found = [running_of(service, task) for service, task in pairs if not is_over(service, task)]
         return [running for running in found if running is not None]
 
     def start(self, member: Member) -> Running:
@@ -87,7 +91,7 @@ class SwarmRuntime:
             made = self._engine.create_service(
                 self._task(member, image, address[1] if address else 0),
                 name=f"swarmex-{self._deployment.fleet[:8]}-{_plain(member.label)}-{secrets.token_hex(3)}",
-                labels=container.labels_of(member, self._deployment.fleet),
+                labels=self._labels(member),
                 mode=ServiceMode("replicated", replicas=1),
                 networks=[self._network.ensure()],
                 endpoint_spec=_endpoint(address),
@@ -98,24 +102,31 @@ class SwarmRuntime:
         if address:
             self._files.link_address()
         log.info("member.started", member=member.label, kind=member.kind, service=made)
-        return Running(member, made, _seconds(service["CreatedAt"]), Health.STARTING)
+        return Running(member, handle_of(service), seconds(service["CreatedAt"]), Health.STARTING)
 
     def ask_to_stop(self, running: Running) -> None:
         with if_there():
-            service = self._engine.inspect_service(running.handle)
-            if service["Spec"]["Mode"]["Replicated"]["Replicas"] == 0:
-                return
-            self._engine.update_service(
-                running.handle,
-                version=service["Version"]["Index"],
-                mode=ServiceMode("replicated", replicas=0),
-                fetch_current_spec=True,
-            )
+            service = self._engine.inspect_service(service_of(running))
+            if service["Spec"]["Mode"]["Replicated"]["Replicas"] != 0:
+                self._update(service, mode=ServiceMode("replicated", replicas=0))
+
+    def replace(self, running: Running, member: Member) -> Running:
+        image = member.image or self._image
+        self._require_image(image)
+        self._files.prepare(member)
+        with engine_errors(f"replace {running.member.label}"):
+            service = self._engine.inspect_service(service_of(running))
+            [port, *_] = service["Spec"]["EndpointSpec"].get("Ports") or [{"TargetPort": 0}]
+            task = self._task(member, image, port["TargetPort"])
+            self._update(service, task_template=task, labels=self._labels(member))
+            service = self._engine.inspect_service(service["ID"])
+        log.info("member.replaced", member=member.label, kind=member.kind, service=service["ID"])
+        return Running(member, handle_of(service), seconds(service["CreatedAt"]), Health.STARTING)
 
     def kill(self, running: Running) -> None:
-        task = self._tasks().get(running.handle)
+        task = self._tasks().get(service_of(running))
         with if_there():
-            self._engine.remove_service(running.handle)
+            self._engine.remove_service(service_of(running))
         # Swarm itself would be patient; a container on another machine ends after STOP_GRACE_S.
         if task is not None and (here := task["Status"].get("ContainerStatus", {}).get("ContainerID")):
             with if_there():
@@ -125,35 +136,34 @@ class SwarmRuntime:
         wanted = min(lines, LOG_LINES_MAX)
         with engine_errors("show a member's output"):
             try:
-                return iter(self._output(running.handle, wanted))
+                return iter(self._output(service_of(running), wanted))
             except NotFound:
                 return self._logs.tail(running.member.label, wanted)
 
     def tidy(self) -> None:
         tasks, services = self._tasks(), self._services()
-        over = [service for service in services if _over(service, tasks.get(service["ID"]))][:TIDY_MAX]
+        over = [service for service in services if is_over(service, tasks.get(service["ID"]))][:TIDY_MAX]
         for service in over:
             self._remove(service)
         if len(over) == len(services):
             self._network.remove()
 
-    def replace(self, running: Running, member: Member) -> None:
-        """Roll a member over to another image, arguments or limits; Swarm rolls it back if it does not get well.
+    def _update(self, service: Mapping[str, Any], **changes: Any) -> None:
+        """Change a service; if Swarm has written to it in between, which it does as it rolls, it is read again."""
+        for left in reversed(range(UPDATE_TRIES)):
+            try:
+                self._engine.update_service(
+                    service["ID"], version=service["Version"]["Index"], fetch_current_spec=True, **changes
+                )
+                return
+            except APIError as error:
+                if not left or OUT_OF_SEQUENCE not in str(error.explanation):
+                    raise
+            service = self._engine.inspect_service(service["ID"])
 
-        Returns at once. Raises Unavailable when there is no such image or member.
-        """
-        image = member.image or self._image
-        self._require_image(image)
-        with engine_errors(f"replace {member.label}"):
-            service = self._engine.inspect_service(running.handle)
-            [port, *_] = service["Spec"]["EndpointSpec"].get("Ports") or [{"TargetPort": 0}]
-            self._engine.update_service(
-                running.handle,
-                version=service["Version"]["Index"],
-                task_template=self._task(member, image, port["TargetPort"]),
-                labels=container.labels_of(member, self._deployment.fleet),
-                fetch_current_spec=True,
-            )
+    def _labels(self, member: Member) -> dict[str, str]:
+        """A service's labels, of another turn each time."""
+        return container.labels_of(member, self._deployment.fleet) | {TURN: secrets.token_hex(3)}
 
     def _remove(self, service: Mapping[str, Any]) -> None:
         """Delete a service whose task has ended; its last lines stay, where the cluster still has them."""
@@ -180,7 +190,7 @@ class SwarmRuntime:
         """The task of each service, by the service's id: the one that lives, else the last one."""
         with engine_errors("list tasks"):
             tasks = self._engine.tasks(filters=self._ours())
-        return {one["ServiceID"]: one for one in sorted(tasks, key=lambda one: (not _has_ended(one), one["CreatedAt"]))}
+        return {one["ServiceID"]: one for one in sorted(tasks, key=lambda one: (not has_ended(one), one["CreatedAt"]))}
 
     def _ours(self) -> dict[str, str]:
         return {"label": f"{FLEET}={self._deployment.fleet}"}
@@ -241,26 +251,6 @@ class SwarmRuntime:
         return found
 
 
-def _running(service: Mapping[str, Any], task: Mapping[str, Any] | None) -> Running | None:
-    member = from_label(service["Spec"]["Labels"].get(MEMBER, ""))
-    if member is None:
-        return None
-    # A task with a health check is said to run when it is well; one that is unwell is ended by Swarm.
-    health = Health.HEALTHY if task is not None and task["Status"]["State"] == "running" else Health.STARTING
-    return Running(member, service["ID"], _seconds(service["CreatedAt"]), health)
-
-
-def _over(service: Mapping[str, Any], task: Mapping[str, Any] | None) -> bool:
-    """Whether a member has ended: its task did, or it was told to and its task is gone."""
-    if task is None:
-        return bool(service["Spec"]["Mode"]["Replicated"]["Replicas"] == 0)
-    return _has_ended(task)
-
-
-def _has_ended(task: Mapping[str, Any]) -> bool:
-    return task["Status"]["State"] in ENDED
-
-
 def _endpoint(address: tuple[str, int] | None) -> EndpointSpec:
     """No virtual address: agents tell each other their own. An API is published on the machine that runs it."""
     if address is None:
@@ -271,9 +261,3 @@ def _endpoint(address: tuple[str, int] | None) -> EndpointSpec:
 
 def _plain(label: str) -> str:
     return label.replace(".", "-").replace("_", "-")[:40]
-
-
-def _seconds(moment: str) -> float:
-    """Seconds since 1970 of the engine's time stamps, which have nanoseconds."""
-    whole, _, fraction = moment.rstrip("Z").partition(".")
-    return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{fraction or 0}")

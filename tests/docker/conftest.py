@@ -14,9 +14,10 @@ from tests.docker.swarm import ContainerSwarm
 from tests.market import Market
 
 PROJECT = Path(__file__).parents[2]
-INFO_TIMEOUT_S = 20.0
-BUILD_TIMEOUT_S = 240.0
+INFO_TIMEOUT_S = 60.0
+BUILD_TIMEOUT_S = 540.0
 STUB_IMAGE = "swarmex-stub:test"
+BROKEN_IMAGE = "swarmex-broken:test"
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +68,15 @@ def stub_image(image: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     (folder / "Dockerfile").write_text(f"FROM {image}\nENV PYTHONPATH=/stub\nCOPY agents.py /stub/agents.py\n")
     docker("build", "--quiet", "--tag", STUB_IMAGE, str(folder))
     return STUB_IMAGE
+
+
+@pytest.fixture(scope="session")
+def broken_image(image: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The image with a program that ends as it starts."""
+    folder = tmp_path_factory.mktemp("broken")
+    (folder / "Dockerfile").write_text(f'FROM {image}\nENTRYPOINT ["false"]\n')
+    docker("build", "--quiet", "--tag", BROKEN_IMAGE, str(folder))
+    return BROKEN_IMAGE
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 
-COMMAND_TIMEOUT_S = 60.0
+COMMAND_TIMEOUT_S = 120.0
 STOP_GRACE_S = 30
 RIGHTLESS = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 HARDENED = (*RIGHTLESS, "--tmpfs", "/tmp", "--tmpfs", "/var/lib/swarmex:uid=10001,gid=10001")

@@ -1,8 +1,7 @@
 """Fleets for one test: a runtime of each kind, and everything gone afterwards."""
 
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +11,9 @@ from agents.runtimes.base import Member, Running, Runtime
 from agents.runtimes.choice import RuntimeChoice, RuntimeName, choose
 from agents.runtimes.environment import Deployment
 from backend.domain.fleet import AgentKind, Resources
+from tests.waiting import until
 
 STUB_PROGRAM = Path(__file__).parent / "stub_agents.py"
-WAIT_S = 40.0
-POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +73,3 @@ def fleet_of(kind: RuntimeName, image: str, folder: Path) -> Iterator[Fleet]:
         fleet.await_empty()
         for _ in range(3):  # what has ended, then the network
             fleet.runtime.tidy()
-
-
-def until(condition: Callable[[], object], what: str, timeout_s: float = WAIT_S) -> float:
-    """Seconds until `condition` held; fails when it does not in time."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < timeout_s, f"not within {timeout_s} s: {what}"
-        time.sleep(POLL_S)
-    return time.monotonic() - started

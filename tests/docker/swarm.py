@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from tests.docker.containers import Container, exit_codes, stop
 from tests.market import Market
+from tests.waiting import PATIENCE_S
 
-WAIT_S = 90.0
 POLL_S = 0.1
 OBJECTS = "/var/lib/swarmex/objects"
 
@@ -49,12 +49,12 @@ class ContainerSwarm:
             return list(connection.execute(text(statement), binds))
 
     def until(self, holds: Callable[[], object], what: str) -> None:
-        """Wait until something holds; fails after WAIT_S with the containers' last words."""
-        deadline = time.monotonic() + WAIT_S
+        """Wait until something holds; fails after PATIENCE_S with the containers' last words."""
+        deadline = time.monotonic() + PATIENCE_S
         while not holds():
             if time.monotonic() > deadline:
                 logs = "\n".join(container.logs() for container in self.containers)
-                raise AssertionError(f"not within {WAIT_S} s: {what}\n{logs}")
+                raise AssertionError(f"not within {PATIENCE_S} s: {what}\n{logs}")
             time.sleep(POLL_S)
 
     def stop(self) -> tuple[float, dict[str, int]]:

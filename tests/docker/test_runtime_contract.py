@@ -1,7 +1,6 @@
 """What every runtime promises to the manager, held against the real engine, a real cluster and real processes."""
 
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -9,10 +8,10 @@ import pytest
 from agents.runtimes import process
 from backend.domain.fleet import Resources
 from backend.domain.health import Health
-from tests.docker.fleets import STUB_PROGRAM, Fleet, fleet_of, member, until
+from tests.docker.fleets import STUB_PROGRAM, Fleet, fleet_of, member
+from tests.waiting import until
 
-ENGINE = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("docker")]
-ASK_MAX_S = 3.0  # and not the grace that a stubborn one would be given
+ENGINE = [pytest.mark.docker, pytest.mark.slow, pytest.mark.xdist_group("docker")]
 KINDS = [
     pytest.param("process"),
     pytest.param("docker", marks=ENGINE),
@@ -58,10 +57,8 @@ def test_a_manager_that_knows_nothing_adopts_it_and_asks_it_to_end(fleet: Fleet)
 
 def test_one_that_ignores_the_request_runs_on_until_it_is_killed(fleet: Fleet) -> None:
     running = fleet.start("stubborn")
-    asked_s = time.monotonic()
     fleet.runtime.ask_to_stop(running)
-    assert time.monotonic() - asked_s < ASK_MAX_S
-    assert fleet.runtime.list() == [running]
+    assert fleet.runtime.list() == [running], "the request did not outwait its grace, which ends with a kill"
     fleet.runtime.kill(running)
     fleet.await_empty()
     fleet.runtime.kill(running)

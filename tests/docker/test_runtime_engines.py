@@ -1,4 +1,4 @@
-"""What containers and services have that processes have not: limits, few rights, networks, health, roll-backs."""
+"""What containers and services have that processes have not: limits, few rights, networks, health."""
 
 import json
 import os
@@ -9,17 +9,18 @@ from typing import Any
 
 import pytest
 
-from agents.runtimes import container, swarm_cluster
+from agents.runtimes import container
 from agents.runtimes.base import Running
 from agents.runtimes.choice import RuntimeChoice, choose
-from agents.runtimes.swarm_cluster import SwarmRuntime
+from agents.runtimes.swarm_services import service_of
 from backend.domain.errors import Unavailable
 from backend.domain.fleet import Resources
 from backend.domain.health import Health
 from tests.docker.containers import docker
-from tests.docker.fleets import Fleet, fleet_of, member, until
+from tests.docker.fleets import Fleet, fleet_of, member
+from tests.waiting import until
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("docker")]
+pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.xdist_group("docker")]
 
 # In a container: the agent itself, not its init (1) nor whoever asks how it is.
 STOP_AGENT = """
@@ -55,7 +56,7 @@ def container_of(fleet: Fleet, running: Running) -> Mapping[str, Any]:
     """The container of a member."""
     if fleet.kind == "docker":
         return inspected("inspect", running.handle)
-    label = f"com.docker.swarm.service.id={running.handle}"
+    label = f"com.docker.swarm.service.id={service_of(running)}"
     return inspected("inspect", docker("ps", "--quiet", "--filter", f"label={label}").strip())
 
 
@@ -170,27 +171,10 @@ def test_a_service_without_a_place_waits_and_is_not_started_twice(services: Flee
     choice = RuntimeChoice("swarm", services.image, "node.labels.kind==none-such")
     picky = choose(choice, services.deployment, os.environ)
     started = picky.start(member())
-    until(lambda: "no suitable node" in docker("service", "ps", "--no-trunc", started.handle), "Swarm finds no place")
+    until(
+        lambda: "no suitable node" in docker("service", "ps", "--no-trunc", service_of(started)), "Swarm finds no place"
+    )
     assert picky.list() == [started]
     assert picky.list()[0].health is Health.STARTING
     picky.kill(started)
     assert picky.list() == []
-
-
-def test_a_service_is_rolled_over_and_rolled_back_when_the_new_one_does_not_get_well(
-    services: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for watched in (swarm_cluster.UPDATE, swarm_cluster.ROLLBACK):
-        monkeypatch.setitem(watched, "Monitor", container.S)
-    runtime = services.runtime
-    assert isinstance(runtime, SwarmRuntime)
-    running = services.start("first")
-    until(lambda: runtime.list()[0].health is Health.HEALTHY, "the first one is well")
-    runtime.replace(running, member("second"))
-    until(lambda: runtime.list()[0].health is Health.HEALTHY and "second" in services.output(running), "it is replaced")
-    assert runtime.list()[0].member == member("second")
-    state = "{{.UpdateStatus.State}}"
-    until(lambda: docker("service", "inspect", "--format", state, running.handle).strip() == "completed", "it is done")
-    runtime.replace(running, member("short"))
-    until(lambda: "rollback_completed" in docker("service", "inspect", "--format", state, running.handle), "it is back")
-    assert runtime.list()[0].member == member("second")

@@ -29,6 +29,12 @@ class Recorder:
     def ask_to_stop(self, running: Running) -> None:
         self.calls.append("ask_to_stop")
 
+    replaces = True
+
+    def replace(self, running: Running, member: Member) -> Running:
+        self.calls.append("replace")
+        return Running(member, "3", 3.0)
+
     def kill(self, running: Running) -> None:
         self.calls.append("kill")
 
@@ -44,6 +50,7 @@ CALLS: dict[str, Callable[[Guarded], object]] = {
     "list": lambda runtime: runtime.list(),
     "start": lambda runtime: runtime.start(MEMBER),
     "ask_to_stop": lambda runtime: runtime.ask_to_stop(RUNNING),
+    "replace": lambda runtime: runtime.replace(RUNNING, MEMBER),
     "kill": lambda runtime: runtime.kill(RUNNING),
     "logs": lambda runtime: list(runtime.logs(RUNNING, 1)),
     "tidy": lambda runtime: runtime.tidy(),
