@@ -1,10 +1,11 @@
 """Which running work makes room for orders that go before it: interruptible work of lower tiers, the cheapest first."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from backend.domain.ids import LeaseId, OrderId
+from backend.domain.auctions import Ask, Fill
+from backend.domain.ids import LeaseId, OfferId, OrderId
 from backend.domain.machines import Machine, Needs
 from backend.domain.placement import suits
 
@@ -33,13 +34,16 @@ class Interruptible:
     ask_nano: int
     machine: Machine
     leaving: bool
+    order_id: OrderId
+    offer_id: OfferId
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The leases to tell, and the orders that wait here for what they or those told before will free."""
+    """The leases to tell, all that are counted on (told before, too), and the orders that wait here for them."""
 
     told: tuple[LeaseId, ...] = ()
+    freed: tuple[LeaseId, ...] = ()
     awaited_by: frozenset[OrderId] = frozenset()
 
 
@@ -50,6 +54,7 @@ def make_room(wanting: Sequence[Wanting], running: Sequence[Interruptible]) -> R
     otherwise. Whole idle nodes are not made this way.
     """
     told: list[LeaseId] = []
+    freed: list[LeaseId] = []
     awaited_by: set[OrderId] = set()
     left = sorted(running, key=lambda r: (not r.leaving, -r.tier, r.limit_nano, r.lease_id))
     for order in sorted(wanting, key=lambda w: (w.tier, -w.limit_nano)):
@@ -60,9 +65,34 @@ def make_room(wanting: Sequence[Wanting], running: Sequence[Interruptible]) -> R
             missing -= lease.slots
             awaited_by.add(order.order_id)
             left.remove(lease)
+            freed.append(lease.lease_id)
             if not lease.leaving:
                 told.append(lease.lease_id)
-    return Room(tuple(told), frozenset(awaited_by))
+    return Room(tuple(told), tuple(freed), frozenset(awaited_by))
+
+
+def unsold(asks: Sequence[Ask], fills: Iterable[Fill]) -> list[Ask]:
+    """What is left of asks after these trades."""
+    sold: dict[OfferId, int] = {}
+    for fill in fills:
+        sold[fill.offer_id] = sold.get(fill.offer_id, 0) + fill.slots
+    return [_with(ask, -sold.get(ask.offer_id, 0)) for ask in asks if ask.slots > sold.get(ask.offer_id, 0)]
+
+
+def asks_after(left: Sequence[Ask], leases: Iterable[Interruptible]) -> list[Ask]:
+    """What will be offered when these leases are over, beside what is left: one ask a node."""
+    asks = {ask.node_id: ask for ask in left}
+    for lease in leases:
+        node = lease.machine.node_id
+        ask = asks.get(node) or Ask(lease.offer_id, node, 0, 0, lease.ask_nano, lease.machine)
+        asks[node] = _with(ask, lease.slots)
+    return list(asks.values())
+
+
+def _with(ask: Ask, more: int) -> Ask:
+    """An ask with so many more free slots."""
+    machine = ask.machine and replace(ask.machine, busy_slots=ask.machine.busy_slots - more)
+    return replace(ask, slots=ask.slots + more, machine=machine)
 
 
 def _gives_way(lease: Interruptible, order: Wanting) -> bool:

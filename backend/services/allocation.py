@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from backend.domain.auctions import Ask, Book, Clearing, Fill, Miss
+from backend.domain.ageing import Emptying
+from backend.domain.auctions import DEFAULT_MECHANISM, Ask, Book, Clearing, Fill, Miss
 from backend.domain.events import Event, Topic
 from backend.domain.ids import EpochId, LeaseId, NodeId, OrderId, TradeId, WindowId
 from backend.domain.leases import WINDOW_S
@@ -22,8 +23,8 @@ from backend.domain.work import (
 )
 from backend.messaging.queues import TIER_PRIORITY
 from backend.services.epochs import log_clearing
-from backend.services.preemption import give_notice
-from backend.services.queueing import dialled_only, queue
+from backend.services.preemption import Cleared, give_notice
+from backend.services.queueing import KEPT, dialled_only, keep_free, queue, withheld
 from backend.storage.ids import new_id
 from backend.storage.leases import Grant, OpenLease
 from backend.storage.order_rows import Order
@@ -69,16 +70,21 @@ def clear_market(uow: UnitOfWork, now: datetime, market: Market) -> Epoch:
         if not orders:
             return Epoch()
         asks = uow.offers.lock_open(market, now)
-        bids, reserved = queue(uow, now, market, orders, asks)
-        bids = dialled_only(uow, orders, bids, asks)
         rule = uow.market_rules.of(market)
         spot = uow.markets.spot(market) or _first_spot(asks, rule.control)
+        bids = dialled_only(uow, orders, [order.bid() for order in orders], [ask.node_id for ask in asks])
+        # Under other rules what a node has free could go to orders for slots before the one that it empties for.
+        kept = keep_free(now, market, orders, bids, asks, spot) if rule.mechanism == DEFAULT_MECHANISM else None
+        if kept:
+            bids, asks = withheld(kept, bids, asks)
+        bids, reserved = queue(uow, now, market, orders, bids, asks, spot)
         book = Book.of(bids, asks, spot, now, reserved, reserve_nano=spot)
         epoch_id, clearing = log_clearing(uow, now, market, book, rule.mechanism)
         by_id = {order.id: order for order in orders}
         _grant(uow, now, epoch_id, clearing.fills, by_id)
-        waiting = give_notice(uow, now, market, [by_id[order_id] for order_id in clearing.unmatched])
-        advanced = _move_on(uow, now, market, clearing, {id_: by_id[id_] for id_ in by_id.keys() - waiting})
+        cleared = Cleared(market, rule.mechanism, clearing, bids, asks, kept)
+        waiting = give_notice(uow, now, cleared, by_id)
+        advanced = _move_on(uow, now, market, clearing, {id_: by_id[id_] for id_ in by_id.keys() - waiting}, kept)
         uow.emit(Event(Topic.ORDERS_CLEARED, str(market)))
         uow.commit()
     return Epoch(frozenset(fill.order_id for fill in clearing.fills), advanced)
@@ -146,10 +152,17 @@ def _slots_by_node(grants: Iterable[Grant]) -> dict[NodeId, int]:
     return slots
 
 
-def _move_on(uow: UnitOfWork, now: datetime, market: Market, clearing: Clearing, orders: dict[OrderId, Order]) -> int:
+def _move_on(
+    uow: UnitOfWork,
+    now: datetime,
+    market: Market,
+    clearing: Clearing,
+    orders: dict[OrderId, Order],
+    kept: Emptying | None,
+) -> int:
     """Send those of these orders that got nothing to their next market.
 
-    After the last one they start over, or end if they are out of time.
+    After the last one they start over, or end if they are out of time. Whom a node empties for stays, and is told so.
     """
     moves = []
     advanced = 0
@@ -159,12 +172,15 @@ def _move_on(uow: UnitOfWork, now: datetime, market: Market, clearing: Clearing,
         order, why = orders[order_id], CloseReason(miss.reason)
         place = order.markets.index(str(market)) + 1
         last = place == len(order.markets)
-        following = Market.parse(order.markets[0 if last else place])
+        stays = kept is not None and kept.order_id == order_id
+        following = market if stays else Market.parse(order.markets[0 if last else place])
         over = last and order.deadline_at <= now
         advanced += not last
-        if over or following != market or order.reason != why:  # else nothing is new
+        hint = _hint(miss, kept if stays else None)
+        told_of = (order.hint or {}).get(KEPT) == (hint or {}).get(KEPT)
+        if over or following != market or order.reason != why or not told_of:  # else nothing is new
             state = OrderState.CLOSING if over else OrderState.OPEN
-            moves.append(Move(order_id, following, why, _hint(miss), state))
+            moves.append(Move(order_id, following, why, hint, state))
     uow.orders.move(moves)
     if ended := [move.order_id for move in moves if move.state is OrderState.CLOSING]:
         uow.work.cancel(ended)
@@ -172,11 +188,12 @@ def _move_on(uow: UnitOfWork, now: datetime, market: Market, clearing: Clearing,
     return advanced
 
 
-def _hint(miss: Miss) -> dict[str, object] | None:
-    """What would have matched an order, as its owner may see it."""
+def _hint(miss: Miss, kept: Emptying | None) -> dict[str, object] | None:
+    """What would have matched an order, as its owner may see it, and the node that empties for it."""
     limit = {"limit": format_credits(miss.limit_nano)} if miss.limit_nano else {}
     lacking = {"needs": [asdict(shortfall) for shortfall in miss.shortfalls]} if miss.shortfalls else {}
-    return {**limit, **lacking} or None
+    emptying = {KEPT: str(kept.node_id)} if kept else {}
+    return {**limit, **lacking, **emptying} or None
 
 
 def dispatch_more(uow: UnitOfWork, now: datetime) -> int:

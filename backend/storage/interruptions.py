@@ -12,6 +12,8 @@ from backend.domain.machines import Machine
 from backend.domain.preemption import Interruptible
 from backend.domain.pricing import Market
 from backend.domain.tiers import TIERS, TierName
+from backend.storage.nodes import ALIVE, alive_since
+from backend.storage.order_rows import COLUMNS, Order, order_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +30,45 @@ class InterruptionRepository:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def running(self, market: Market) -> list[Interruptible]:
-        """Active leases of a market's interruptible orders, whether told already or not."""
+    def running(self, market: Market, now: datetime) -> list[Interruptible]:
+        """Active leases of a market's interruptible orders, whether told already or not.
+
+        Only those on nodes that would be offered again: alive, not draining, with an open offer.
+        """
         rows: Any = self._connection.execute(
-            text("""
-                SELECT l.id, o.tier, o.limit_nano_per_slot_s, l.slots, f.ask_nano_per_slot_s, l.leave_at IS NOT NULL,
+            text(f"""
+                SELECT l.id, l.order_id, f.id, o.tier, o.limit_nano_per_slot_s, l.slots, f.ask_nano_per_slot_s,
+                       l.leave_at IS NOT NULL,
                        n.id, n.slots, n.busy_slots, n.cores, n.memory_mb, n.gpu_model, n.gpu_memory_mb, n.accelerators,
                        n.residency, n.latency_ms, n.trust_ppm
                 FROM leases l JOIN orders o ON o.id = l.order_id AND o.interruptible AND o.state = 'running'
                 JOIN nodes n ON n.id = l.node_id JOIN offers f ON f.node_id = n.id AND f.state = 'open'
-                WHERE l.state = 'active' AND o.workload <> 'session'
+                WHERE l.state = 'active' AND o.workload <> 'session' AND n.state = 'active' AND {ALIVE}
                 AND n.resource_class = :resource_class AND n.region = :region ORDER BY l.id
             """),
-            {"resource_class": market.resource_class, "region": market.region},
+            {
+                "resource_class": market.resource_class,
+                "region": market.region,
+                "alive_since": alive_since(now),
+            },
         )
         return [
-            Interruptible(lease, TIERS[TierName(tier)].rank, limit, slots, ask, Machine(*machine), leaving)
-            for lease, tier, limit, slots, ask, leaving, *machine in rows
+            Interruptible(
+                lease, TIERS[TierName(tier)].rank, limit, slots, ask, Machine(*machine), leaving, order, offer
+            )
+            for lease, order, offer, tier, limit, slots, ask, leaving, *machine in rows
         ]
+
+    def orders_of(self, leases: Collection[LeaseId]) -> list[Order]:
+        """The orders of these leases, in order of their ids; not locked."""
+        rows = self._connection.execute(
+            text(
+                f"SELECT {COLUMNS} FROM orders o"
+                f" WHERE o.id IN (SELECT order_id FROM leases WHERE id = ANY(:leases)) ORDER BY o.id"
+            ),
+            {"leases": list(leases)},
+        )
+        return [order_of(row) for row in rows]
 
     def tell(self, leases: Collection[LeaseId], leave_at: datetime) -> None:
         """Give these leases notice; no work is put on them any more."""

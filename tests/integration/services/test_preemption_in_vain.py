@@ -60,6 +60,14 @@ def test_nobody_leaves_where_one_order_alone_has_no_auction(busy: Market) -> Non
     assert evict(busy) == 0
 
 
+def test_nobody_leaves_for_an_auction_that_only_they_would_complete(busy: Market) -> None:
+    busy.node("b", kind="cloud", ask=ASK + 1)
+    rule(busy, "mcafee")  # one order alone trades with neither node, with the work that left it would
+    busy.place(tier="large", limit_nano_per_slot_s=HIGH)
+    busy.clear()
+    assert evict(busy) == 0
+
+
 def test_where_orders_with_needs_trade_alone_work_leaves_for_them(busy: Market) -> None:
     rule(busy, "mcafee")
     [urgent] = busy.place(tier="large", limit_nano_per_slot_s=HIGH, needs=Needs(cores=1))
@@ -113,11 +121,12 @@ def test_nobody_leaves_a_remote_node_for_a_session(market: Market) -> None:
     assert evict(market) == 0
 
 
-def test_nobody_leaves_a_node_that_takes_no_new_work(busy: Market) -> None:
+@pytest.mark.parametrize("change", ["nodes SET state = 'draining'", "agents SET beat_at = '2020-01-01T00:00:00Z'"])
+def test_nobody_leaves_a_node_that_takes_no_new_work(busy: Market, change: str) -> None:
     busy.place(tier="large", limit_nano_per_slot_s=HIGH)
     with busy.app.engine.begin() as connection:
-        connection.execute(text("UPDATE nodes SET state = 'draining'"))
-    busy.clear()
+        connection.execute(text(f"UPDATE {change}"))
+    busy.clear(utc_now())
     assert evict(busy) == 0
 
 
@@ -128,6 +137,28 @@ def test_nobody_leaves_while_the_orders_next_market_has_free_slots(busy: Market)
     busy.clear()
     busy.clear()
     assert busy.show(urgent).state is OrderState.RUNNING
+    assert evict(busy) == 0
+
+
+def test_work_leaves_in_the_last_of_an_orders_markets_only(busy: Market) -> None:
+    busy.node("b", kind="cloud", region="south", ask=2 * ASK)
+    busy.place(limit_nano_per_slot_s=2 * ASK, region="south", deadline_s=600)  # this stays
+    busy.clear()
+    [urgent] = busy.place(tier="large", limit_nano_per_slot_s=HIGH, priority="cost", deadline_s=600)
+    assert urgent.markets == ["cloud/north", "cloud/south"]
+    for _ in range(3):
+        busy.clear()
+    assert evict(busy) == 0
+
+
+def test_nobody_leaves_for_an_order_that_lost_its_node_before_it_has_looked_around(busy: Market) -> None:
+    busy.node("b", kind="cloud", region="south", ask=2 * ASK)
+    [urgent] = busy.place(tier="large", limit_nano_per_slot_s=HIGH, priority="latency")
+    with busy.app.engine.begin() as connection:  # where it ran, as it comes back: without a reason
+        statement = "UPDATE orders SET markets = '[\"cloud/south\", \"cloud/north\"]', region = 'north' WHERE id = :id"
+        connection.execute(text(statement), {"id": urgent.id})
+    busy.clear()
+    assert busy.show(urgent).region == "south"
     assert evict(busy) == 0
 
 

@@ -1,6 +1,7 @@
 """Who wants a whole node gets one, however many want a slot of it."""
 
 import pytest
+from sqlalchemy import text
 
 from backend.bootstrap import utc_now
 from backend.domain.access import Principal, Role
@@ -185,3 +186,36 @@ def test_no_work_has_to_leave_a_node_that_empties_for_somebody_else(market: Mark
     market.place(tier="large", limit_nano_per_slot_s=HIGH, deadline_s=600)
     market.clear()
     assert evict(market) == 0
+
+
+def test_the_wait_for_a_whole_node_makes_nobody_elses_order_older(market: Market) -> None:
+    market.node("a", kind="cloud")
+    market.executor()
+    market.place(tier="large", limit_nano_per_slot_s=HIGH, deadline_s=600)
+    market.clear()
+    market.node("b", slots=2, kind="cloud")
+    whole(market, slots=1)  # for which the idle node is too large
+    [young] = market.place(limit_nano_per_slot_s=LOW)
+    dear = market.place(2, tier="large", limit_nano_per_slot_s=HIGH)
+    market.clear()
+    assert market.show(young).state is OrderState.OPEN
+    assert {market.show(order).state for order in dear} == {OrderState.RUNNING}
+
+
+def test_a_node_that_was_kept_before_an_order_ran_is_not_what_it_waits_for_afterwards(market: Market) -> None:
+    nodes = [market.node(name, slots=3, kind="cloud", pool=name) for name in "ab"]
+    agents = [market.executor("a"), market.executor("b")]
+    market.place(6, limit_nano_per_slot_s=HIGH, deadline_s=600)
+    market.clear()
+    sent = market.dispatched()
+    for count, agent in enumerate(agents, start=1):
+        agent.commit(agent.claim(sent)[:count])
+    market.settle()
+    order = whole(market, slots=3)
+    with market.app.engine.begin() as connection:  # as it comes back when its node is lost
+        statement = (
+            "UPDATE orders SET hint = jsonb_build_object(CAST(:kept AS text), CAST(:node AS text)) WHERE id = :id"
+        )
+        connection.execute(text(statement), {"kept": KEPT, "node": str(nodes[0].id), "id": order.id})
+    market.clear()
+    assert (market.show(order).hint or {}).get(KEPT) == str(nodes[1].id)
