@@ -13,11 +13,11 @@ from agents.chores import Chore, run_due
 from agents.direct import DirectAgent
 from agents.joint_worker import JointWorker
 from agents.presence import TELL_EVERY_S, Presence
+from agents.relaying import Relaying
 from agents.turns import Turns
 from backend.bootstrap import Swarmex, utc_now
 from backend.domain.events import Topic
 from backend.domain.ids import NodeId, UsageId
-from backend.messaging.dispatcher import BREAKER_POLICY, Dispatcher
 from backend.services import (
     allocation,
     audit,
@@ -26,7 +26,6 @@ from backend.services import (
     holds,
     joint_audit,
     joint_tasks,
-    relay,
     sessions,
     settlement,
     sla,
@@ -55,8 +54,6 @@ class SettlementAgent(DirectAgent):
 
     name: ClassVar[str] = "settlement"
     channels: ClassVar[tuple[Topic, ...]] = (
-        Topic.ORDERS_CLEARED,
-        Topic.UNITS_READY,
         Topic.WORK_COMMITTED,
         Topic.LEASES_ENDED,
         Topic.ORDERS_CLOSED,
@@ -66,16 +63,13 @@ class SettlementAgent(DirectAgent):
     def __init__(self, identity: Identity, app: Swarmex) -> None:
         super().__init__(identity, app)
         self._alerting = Alerting(app)
-        # Not shared, as the bus's: over Redis, nobody can be told that Redis is away.
-        queues = app.breakers.get("queues", "redis", BREAKER_POLICY, shared=False)
-        self._dispatcher = Dispatcher(app.redis_url, queues)
+        self._relaying = Relaying(app)
         self._usage_after: UsageId | None = None  # where the next page of unpaid usage begins
         self._scored_after: NodeId | None = None  # where the next turn of scores begins
         self._joint = JointWorker(app, identity, {joint_audit.KIND: lambda p: joint_audit.audit_part(app.uow(), p)})
         self._turns = Turns(app, identity)
         alone = self._turns.alone
         duties = (
-            Chore("relay", self._relay),
             Chore("settle", self._settle),
             Chore("dispatch", self._dispatch),
             Chore("windows", self._settle_windows, WINDOWS_EVERY_S),
@@ -96,13 +90,11 @@ class SettlementAgent(DirectAgent):
     def opened(self) -> None:
         self._alerting.start()
         self._joint.start()
+        self._relaying.start()
 
     def tick(self, now: datetime) -> Pace:
         more = run_due(self._chores, now, time.monotonic(), random())
         return Pace.AGAIN if more else Pace.REST
-
-    def _relay(self, now: datetime) -> bool:
-        return relay.relay(self.uow(), now, self._dispatcher.send) > 0
 
     def _settle(self, now: datetime) -> bool:
         return settlement.settle_finished(self.uow(), now) > 0
@@ -152,9 +144,9 @@ class SettlementAgent(DirectAgent):
     def drained(self) -> None:
         self._alerting.stop()
         self._joint.stop()
+        self._relaying.stop()
         try:
             self._turns.end()
             self._presence.end(utc_now())
         except Exception as error:  # of any layer below: then both run out
             log.warning("agent.kept_its_turns", error=repr(error))
-        self._dispatcher.close()

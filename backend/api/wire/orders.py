@@ -122,7 +122,8 @@ class Order(Answer):
     interruptible: bool = Field(description="Whether it may lose its slots to other orders.")
     sla_required: bool
     would_match: dict[str, Any] | None = Field(
-        description="What would have matched it in its last auction: the limit to bid, or the needs that were not met; `kept_free`: a node empties for it.",
+        description="What would have matched it in its last auction: the limit to bid, or the needs that were not met;"
+        " `kept_free` is the node that empties for it.",
         examples=[{"needs": [{"need": "gpu_memory_mb", "wanted": "81920", "best": "24576"}]}],
     )
 

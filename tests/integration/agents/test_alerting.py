@@ -120,7 +120,7 @@ def test_a_settlement_agent_sees_that_its_queues_and_its_webhook_refuse(market: 
         own_redis.kill()
         for _ in range(QUEUES_POLICY.fail_max or 0):
             with pytest.raises(Unavailable):
-                agent._dispatcher.send([unit("pool.a")])
+                agent._relaying._dispatcher.send([unit("pool.a")])
         assert app.webhook is not None
         app.webhook._breaker.open()
         assert set(app.breakers.own()) == {Own("queues", "redis", "open"), Own("webhook", "alerts", "open")}

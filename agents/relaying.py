@@ -1,0 +1,59 @@
+"""Hands units to the broker in a thread of its own: none waits until a settlement that goes on beside it is over."""
+
+import time
+from datetime import datetime
+from random import random
+from threading import Event, Thread
+
+from agents.chores import Chore, run_due
+from backend.bootstrap import Swarmex, utc_now
+from backend.domain.events import Topic
+from backend.messaging.dispatcher import BREAKER_POLICY, Dispatcher
+from backend.messaging.subscription import Subscription
+from backend.services import relay
+
+LOOK_EVERY_S = 0.5  # events may be lost
+SLICE_S = 0.1  # an end is noticed within this time
+STOP_TIMEOUT_S = 5.0
+
+
+class Relaying:
+    """Started and stopped with its agent; replicas share what is owed row by row."""
+
+    def __init__(self, app: Swarmex) -> None:
+        self._app = app
+        # Not shared, as the bus's: over Redis, nobody can be told that Redis is away.
+        queues = app.breakers.get("queues", "redis", BREAKER_POLICY, shared=False)
+        self._dispatcher = Dispatcher(app.redis_url, queues)
+        self._stopping = Event()
+        self._thread = Thread(target=self._keep_sending, name="relay", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End within STOP_TIMEOUT_S, with what is owed by then sent or left to others."""
+        self._stopping.set()
+        self._thread.join(STOP_TIMEOUT_S)
+        self._dispatcher.close()
+
+    def send(self, now: datetime) -> bool:
+        """Send a batch of what is owed; returns whether there was any."""
+        return relay.relay(self._app.uow(), now, self._dispatcher.send) > 0
+
+    def _keep_sending(self) -> None:
+        chore = Chore("relay", self.send)
+        news = self._app.bus.subscribe([Topic.UNITS_READY])
+        try:
+            while not self._stopping.is_set():
+                if not run_due((chore,), utc_now(), time.monotonic(), random()):
+                    self._rest(news)
+        finally:
+            news.close()
+
+    def _rest(self, news: Subscription) -> None:
+        deadline = time.monotonic() + LOOK_EVERY_S
+        while not self._stopping.is_set() and time.monotonic() < deadline:
+            if news.wait(SLICE_S):
+                return
