@@ -1,6 +1,5 @@
 """The way back from a backup."""
 
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,12 +8,12 @@ import typer
 
 from backend.cli.backup import FolderArgument, facts, shown
 from backend.cli.bars import Bars
+from backend.cli.confirmations import confirm
 from backend.cli.connection import is_embedded, quiet_logs
 from backend.cli.options import AsJson, examples
 from backend.cli.output import emit, note, notes, text
 from backend.cli.servers import are_up
 from backend.cli.signals import interruptible
-from backend.domain.errors import Invalid
 
 if TYPE_CHECKING:
     from backend.bootstrap import Swarmex
@@ -78,16 +77,10 @@ def _connect() -> "Swarmex":
 
 
 def _confirm(plan: "Plan", as_json: bool) -> None:
-    if as_json or not sys.stdin.isatty():
-        raise Invalid(
-            f"a market with {plan.accounts_replaced} accounts would be given up, and nobody can be asked",
-            code="confirmation_needed",
-            field="--yes",
-            accepted="--yes, if that is meant",
-        )
+    fact = f"a market with {plan.accounts_replaced} accounts would be given up"
     made_at = text(plan.manifest.made_at)
     question = f"Give up the market here, with {plan.accounts_replaced} accounts, for the backup of {made_at} UTC?"
-    typer.confirm(question, abort=True, err=True)
+    confirm(fact, question, yes=False, as_json=as_json)
 
 
 def _tell(folder: Path, plan: "Plan", report: "AuditReport", as_json: bool) -> None:
