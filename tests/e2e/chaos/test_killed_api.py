@@ -66,6 +66,8 @@ def insist(arena: Arena, secret: str, once: str) -> list[OrderId]:
                 headers={"Authorization": f"Bearer {secret}", "Idempotency-Key": once},
                 timeout=TIMEOUT_S,
             )
+            if answer.status_code == 503:  # it is back, but cannot serve yet: to be repeated like no answer at all
+                raise ConnectionError(answer.text)
             assert answer.status_code == 201, answer.text
             return [_placed(result) for result in answer.json()["results"]]
         except (httpx.HTTPError, OSError, ValueError):
