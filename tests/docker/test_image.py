@@ -14,14 +14,12 @@ from tests.docker.swarm import ContainerSwarm
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.xdist_group("docker")]
 
 SIZE_BYTES_MAX = 780_000_000  # of which the base is 170 million, ONNX Runtime and OR-Tools most of the rest
-STOP_S_MAX = 15.0  # half of what `docker stop` is given before it kills
 
 
 def assert_all_drain(swarm: ContainerSwarm) -> None:
-    """On SIGTERM every process says goodbye and exits with 0, long before it would be killed."""
-    seconds, codes = swarm.stop()
+    """On SIGTERM every process says goodbye and exits with 0: who is killed does not."""
+    _, codes = swarm.stop()
     assert set(codes.values()) == {0}, "\n".join(container.logs() for container in swarm.containers)
-    assert seconds < STOP_S_MAX
     assert {row.state for row in swarm.query("SELECT state FROM agents")} == {"stopped"}
 
 
