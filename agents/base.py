@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -49,6 +50,14 @@ class Identity:
     def of_this_process(agent_id: AgentId, name: str) -> "Identity":
         """Identity of the agent that runs in this process."""
         return Identity(agent_id, name, socket.gethostname(), os.getpid())
+
+
+def rest(news: Subscription, period_s: float, is_over: Callable[[], bool]) -> None:
+    """Until an event arrives, or `is_over`, which is asked every SLICE_S, or the period is over."""
+    deadline = time.monotonic() + period_s
+    while not is_over() and (left_s := deadline - time.monotonic()) > 0:
+        if news.wait(min(left_s, SLICE_S)):
+            return
 
 
 class Agent:
@@ -153,19 +162,12 @@ class Agent:
             failures = 0
             self._turned()
             if pace is Pace.REST:
-                self._rest(subscription)
+                rest(subscription, self.period_s, lambda: self._draining or self._missed)
+                self._missed = False
 
     def _turned(self) -> None:
         self.ticks += 1
         self._ticked_s = time.monotonic()
-
-    def _rest(self, subscription: Subscription) -> None:
-        """Until an event arrives, or may have been missed, or the period is over."""
-        deadline = time.monotonic() + self.period_s
-        while not self._draining and (left_s := deadline - time.monotonic()) > 0:
-            if subscription.wait(min(left_s, SLICE_S)) or self._missed:
-                self._missed = False
-                return
 
     def _sleep(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -5,15 +5,14 @@ from datetime import datetime
 from random import random
 from threading import Event, Thread
 
+from agents.base import rest
 from agents.chores import Chore, run_due
 from backend.bootstrap import Swarmex, utc_now
 from backend.domain.events import Topic
 from backend.messaging.dispatcher import BREAKER_POLICY, Dispatcher
-from backend.messaging.subscription import Subscription
 from backend.services import relay
 
 LOOK_EVERY_S = 0.5  # events may be lost
-SLICE_S = 0.1  # an end is noticed within this time
 STOP_TIMEOUT_S = 5.0
 
 
@@ -48,12 +47,6 @@ class Relaying:
         try:
             while not self._stopping.is_set():
                 if not run_due((chore,), utc_now(), time.monotonic(), random()):
-                    self._rest(news)
+                    rest(news, LOOK_EVERY_S, self._stopping.is_set)
         finally:
             news.close()
-
-    def _rest(self, news: Subscription) -> None:
-        deadline = time.monotonic() + LOOK_EVERY_S
-        while not self._stopping.is_set() and time.monotonic() < deadline:
-            if news.wait(SLICE_S):
-                return

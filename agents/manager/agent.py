@@ -7,7 +7,7 @@ STOP_ALL_MAX_S. One that sees a newer manager ends with 0 and touches nothing.
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
@@ -87,20 +87,22 @@ class ManagerAgent(DirectAgent):
         """A member keeps dying, and somebody should look into it."""
         log.error("member.crash_loop", member=member.label, kind=member.kind, deaths=deaths)
         self.app.bus.publish([Event(Topic.CRASH_LOOP, member.label)])
-        with suppress(Exception):  # the database may be away; it is logged and announced already
-            webhook = self.app.settings.alert_webhook is not None
-            incidents.report_crash_loop(self.uow(), utc_now(), member.label, deaths, webhook=webhook)
+        self._report(incidents.report_crash_loop, member.label, deaths)
 
     def on_rolled_back(self, member: Member) -> None:
         """A member did not get well as its entry was changed, and somebody should set that right."""
         log.error("member.rolled_back", member=member.label, kind=member.kind, image=member.image)
-        with suppress(Exception):  # the database may be away; it is logged already
-            webhook = self.app.settings.alert_webhook is not None
-            incidents.report_rolled_back(self.uow(), utc_now(), member.label, webhook=webhook)
+        self._report(incidents.report_rolled_back, member.label)
 
     def drain_agent(self, agent_id: AgentId) -> None:
         """An agent is not wanted any more: it may finish what it holds."""
         managers.drain(self.uow(), [agent_id])
+
+    def _report(self, report: Callable[..., bool], *about: object) -> None:
+        """Open an incident, unless the database is away: it is logged already."""
+        with suppress(Exception):
+            webhook = self.app.settings.alert_webhook is not None
+            report(self.uow(), utc_now(), *about, webhook=webhook)
 
     def _manage(self, now: datetime) -> None:
         if self._tenure is None:

@@ -8,11 +8,10 @@ from backend.domain.ageing import Emptying
 from backend.domain.auctions import Ask, Bid, Book, Clearing, clear
 from backend.domain.events import Event, Topic
 from backend.domain.ids import OrderId
-from backend.domain.machines import needs_of
 from backend.domain.preemption import NOTICE, Interruptible, Room, Wanting, asks_after, make_room, unsold
 from backend.domain.pricing import Market
 from backend.services.holds import raise_again
-from backend.services.queueing import Standing, dialled_only, has_looked_around, in_line
+from backend.services.queueing import Standing, amounts_of, dialled_only, has_looked_around, in_line
 from backend.storage.leases import Held
 from backend.storage.order_rows import Order
 from backend.storage.unit_of_work import UnitOfWork
@@ -127,9 +126,7 @@ def _of(leases: Sequence[Interruptible], room: Room) -> list[Interruptible]:
 def _given_up(lease: Interruptible, orders: Mapping[OrderId, Order]) -> Held:
     """What its account holds less without a lease."""
     order = orders[lease.order_id]
-    needs = needs_of(order.needs)
-    amounts = (1, needs.cores, needs.memory_mb, needs.accelerators)
-    return Held(order.account_id, order.tier, *(-lease.slots * amount for amount in amounts))
+    return Held(order.account_id, order.tier, *amounts_of(order, -lease.slots))
 
 
 def evict_due(new_uow: Callable[[], UnitOfWork], now: datetime) -> int:

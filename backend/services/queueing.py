@@ -116,6 +116,12 @@ def withheld(kept: Emptying, bids: Sequence[Bid], asks: Sequence[Ask]) -> tuple[
     return others, list(asks)
 
 
+def amounts_of(order: Order, slots: int) -> tuple[int, int, int, int]:
+    """What so many slots of an order take of a market's capacity: slots, cores, memory and accelerators."""
+    needs = needs_of(order.needs) if order.needs else NO_NEEDS
+    return slots, slots * needs.cores, slots * needs.memory_mb, slots * needs.accelerators
+
+
 def has_looked_around(order: Order, market: Market) -> bool:
     """Whether an order has come to the last of its markets and found nothing in the others."""
     return order.markets[-1] == str(market) and (len(order.markets) == 1 or order.reason is not None)
@@ -160,6 +166,4 @@ def _holding(held: Held, weight: int) -> Demand:
 
 
 def _demand(order: Order, weight: int) -> Demand:
-    needs = needs_of(order.needs) if order.needs else NO_NEEDS
-    each = (1, needs.cores, needs.memory_mb, needs.accelerators)
-    return Demand(order.account_id, tuple(order.slots * amount for amount in each), weight)
+    return Demand(order.account_id, amounts_of(order, order.slots), weight)

@@ -15,6 +15,7 @@ from backend.domain.work import ClaimedItem, Dispatch
 from backend.services import audit, balancing, receipts
 from backend.storage.order_rows import Order
 from tests.market import ASK, REQUEST, Executor, Market, Statements
+from tests.waiting import PATIENCE_S
 
 ITEM_US = 500_000  # profiled
 ITEMS = 20
@@ -54,6 +55,25 @@ def counts(market: Market) -> dict[tuple[str, str], int]:
             )
         )
         return {(name, state): count for name, state, count in rows}
+
+
+def claim_while_moving(
+    market: Market, executor: Executor, dispatches: Sequence[Dispatch]
+) -> tuple[list[ClaimedItem], int]:
+    """Claim these units and balance the market at the same moment; what was claimed, and how much moved."""
+    start = Barrier(2)
+
+    def claim() -> list[ClaimedItem]:
+        start.wait()
+        return executor.claim(dispatches)
+
+    def move() -> int:
+        start.wait()
+        return balancing.balance(market.app.uow(), utc_now())
+
+    with ThreadPoolExecutor(2) as threads:
+        claiming, moving = threads.submit(claim), threads.submit(move)
+        return claiming.result(PATIENCE_S), moving.result(PATIENCE_S)
 
 
 @pytest.mark.usefixtures("slow_model", "books_in_order")
@@ -291,19 +311,7 @@ def test_what_is_claimed_while_it_would_move_is_run_once_wherever_that_is(market
     finish(market, quick, sent, busy_us=1_000)
     slow.beat()
     quick.beat()
-    start = Barrier(2)
-
-    def claim() -> list[ClaimedItem]:
-        start.wait()
-        return slow.claim(sent)
-
-    def move() -> int:
-        start.wait()
-        return balancing.balance(market.app.uow(), utc_now())
-
-    with ThreadPoolExecutor(2) as threads:
-        claiming, moving = threads.submit(claim), threads.submit(move)
-        claimed, moved = claiming.result(30), moving.result(30)
+    claimed, moved = claim_while_moving(market, slow, sent)
     claimed += slow.claim(sent)  # what was locked at that moment
     fresh = quick.claim(market.dispatched())
     assert len(fresh) == moved
@@ -316,19 +324,7 @@ def test_what_is_claimed_while_it_would_move_is_run_once_wherever_that_is(market
 @pytest.mark.usefixtures("slow_model", "books_in_order")
 def test_an_order_that_is_claimed_while_its_lease_would_move_runs_once_wherever_that_is(market: Market) -> None:
     crowded, idle, placed, old = queue_up(market, 5)
-    start = Barrier(2)
-
-    def claim() -> list[ClaimedItem]:
-        start.wait()
-        return crowded.claim(old[::-1])  # the last first: those that would move
-
-    def move() -> int:
-        start.wait()
-        return balancing.balance(market.app.uow(), utc_now())
-
-    with ThreadPoolExecutor(2) as threads:
-        claiming, moving = threads.submit(claim), threads.submit(move)
-        claimed, moved = claiming.result(30), moving.result(30)
+    claimed, moved = claim_while_moving(market, crowded, old[::-1])  # the last first: those that would move
     claimed += crowded.claim(old)  # what was locked at that moment
     fresh = idle.claim(market.dispatched())
     assert len(fresh) == 8 * moved
