@@ -59,14 +59,18 @@ class Changes:
         # The answer was true at some moment after the question, so its age counts from there.
         self._versions, self._answered_at = versions, asked_at
 
+    async def look(self) -> None:
+        """Poll, and go on with what was known when the coordinator is silent."""
+        self._hint.clear()
+        try:
+            await self.poll()
+        except Exception as error:
+            log.warning("changes_unknown", code=code_of(error))
+
     async def run(self) -> None:
-        """Poll until cancelled."""
+        """Look until cancelled."""
         while True:
-            self._hint.clear()
-            try:
-                await self.poll()
-            except Exception as error:
-                log.warning("changes_unknown", code=code_of(error))
+            await self.look()
             try:
                 await asyncio.wait_for(self._hint.wait(), POLL_S)
             except TimeoutError:

@@ -38,6 +38,7 @@ class Gateway:
         """A gateway that polls, renews and listens until the block ends; then its sessions are ended."""
         gateway = Gateway(market)
         hints = Hints(market.bus, gateway.heard)
+        await gateway.changes.look()  # before the first request comes: nothing is served by what nobody asked for
         tasks = [asyncio.create_task(gateway.changes.run()), asyncio.create_task(gateway.sessions.run())]
         try:
             yield gateway
