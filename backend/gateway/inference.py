@@ -16,11 +16,10 @@ from backend.domain.orders import check_sla_offered
 from backend.domain.tensors import parse_request
 from backend.domain.tiers import TierName
 from backend.gateway.errors import Busy, InvalidJson
+from backend.gateway.forwarding import forward
 from backend.gateway.gateway import Gateway
 from backend.gateway.models import ServedModel
-from backend.gateway.node_client import NodeUnreachable
-from backend.gateway.replies import NodeChanged, inference_reply, outputs_of
-from backend.gateway.session import Session
+from backend.gateway.replies import inference_reply
 
 REAL_TIME_TIERS = (TierName.MEDIUM, TierName.LARGE, TierName.ENTERPRISE)
 SLA_WORDS = ("true", "false")
@@ -39,30 +38,12 @@ async def infer(gateway: Gateway, principal: Principal, model: ServedModel, requ
         session = await gateway.sessions.get(principal, model.name, tier, limit, sla=sla)
         try:
             with session.requests.place(Busy("too many requests of this session are under way")):
-                outputs = await _forward(gateway, session, model, raw)
+                outputs = await forward(gateway, session, model, raw)
         finally:
             gateway.sessions.answered(session)
     now = utc_now()
     session.used_at = now
     return inference_reply(outputs, body, model, session, now, (time.perf_counter() - started) * 1_000)
-
-
-async def _forward(gateway: Gateway, session: Session, model: ServedModel, raw: bytes) -> list[Any]:
-    """What the leased node makes of a request, counted as its service; else as its failure.
-
-    All that it may refuse was refused before. A client that leaves is nobody's failure.
-    """
-    url = f"{session.endpoint}/v2/models/{model.name}/versions/{model.version}/infer"
-    sent = time.perf_counter()
-    try:
-        outputs = outputs_of(await gateway.nodes.post(url, session.token, raw))
-    except Unavailable as error:
-        session.tally.failed()
-        if isinstance(error, NodeUnreachable | NodeChanged):
-            await gateway.sessions.lost(session)
-        raise
-    session.tally.served((time.perf_counter() - sent) * 1_000)
-    return outputs
 
 
 def _sla(headers: Mapping[str, str]) -> bool:
