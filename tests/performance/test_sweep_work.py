@@ -18,12 +18,13 @@ ROWS_PER_ORDER_MAX = 20
 @pytest.mark.slow
 def test_with_1_000_running_orders_a_sweep_looks_at_each_a_few_times(market: Market) -> None:
     path = OrderPath(market)
-    path.beat()
     path.place(BATCH)
+    alive_at = utc_now()
+    path.beat()
     path.clear()
     # No statistics: a market that has just begun has none, and its planner guesses.
     with sent_to(market.app.engine) as sent:
-        assert sweeper.sweep(market.app.uow(), utc_now()).moved_orders == 0
+        assert sweeper.sweep(market.app.uow(), alive_at).moved_orders == 0
     with market.app.engine.connect() as connection:
         looked_at = {one.statement: rows_looked_at(connection, one) for one in sent if "SELECT" in one.statement}
     assert len(looked_at) >= 4
