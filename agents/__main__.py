@@ -9,10 +9,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from uuid import UUID
 
 from backend.domain.fleet import AgentKind
+
+if TYPE_CHECKING:
+    from agents.base import Agent, Identity
+    from backend.bootstrap import Settings
 
 DIRECT = {
     AgentKind.PRICING: ("agents.pricing", "PricingAgent", "moves spot prices with utilisation"),
@@ -24,6 +28,7 @@ EPILOG = """
 Settings come from the environment (prefix SWARMEX_): SWARMEX_DATABASE_URL and SWARMEX_REDIS_URL, or
 SWARMEX_DATA_FOLDER with servers that are up. SWARMEX_AGENT_NAME names the agent, SWARMEX_LOG_LEVEL is
 DEBUG, INFO, WARNING or ERROR. With SWARMEX_METRICS_PORT it serves Prometheus at SWARMEX_BIND_HOST.
+OTEL_EXPORTER_OTLP_ENDPOINT names the collector of its traces (see docs/observability.md).
 An inference agent wants SWARMEX_NODE_DATABASE_URL instead of SWARMEX_DATABASE_URL.
 SIGTERM or Ctrl-C: the agent finishes what it has begun and exits with 0.
 
@@ -68,13 +73,24 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(kind: AgentKind, options: argparse.Namespace) -> int:
-    from agents.base import Agent, Identity
+    from agents.base import Identity
     from backend import bootstrap
     from backend.domain.ids import AgentId
 
     settings = bootstrap.settings()
     agent_id = AgentId(bootstrap.new_id())
     identity = Identity.of_this_process(agent_id, settings.agent_name or f"{kind}-{agent_id.hex[-6:]}")
+    with _importing():
+        stop_tracing = bootstrap.start_tracing(kind, identity.name)
+    try:
+        return _serve(kind, options, settings, identity)
+    finally:
+        stop_tracing()
+
+
+def _serve(kind: AgentKind, options: argparse.Namespace, settings: "Settings", identity: "Identity") -> int:
+    from backend import bootstrap
+
     if kind == AgentKind.INFERENCE:
         with _importing():
             from agents.inference.launch import launch

@@ -1,9 +1,10 @@
-"""Model files on the node's disk, fetched by checksum; processes may share one folder."""
+"""Model files on the node's disk, fetched by checksum from a peer or the object store; processes may share a folder."""
 
 import hashlib
 import os
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -29,12 +30,30 @@ class ObjectSource(Protocol):
         ...
 
 
+class PeerSource(Protocol):
+    """Who else may have model files."""
+
+    def fetch(self, model: ModelRef, path: Path, bytes_max: int) -> bool:
+        """Whether `path` now holds the verified file of `model`; never raises for what peers do."""
+        ...
+
+
+@dataclass(slots=True)
+class Fetches:
+    """Where files came from since the start."""
+
+    from_store: int = 0
+    from_peers: int = 0
+
+
 class ModelCache:
     """A folder of files named by their sha256. A file appears under its name only complete and verified."""
 
-    def __init__(self, folder: Path, objects: ObjectSource) -> None:
+    def __init__(self, folder: Path, objects: ObjectSource, peers: PeerSource | None = None) -> None:
         self._folder = folder
         self._objects = objects
+        self._peers = peers
+        self.fetches = Fetches()
         folder.mkdir(parents=True, exist_ok=True)
         self._remove_stale()
 
@@ -58,23 +77,38 @@ class ModelCache:
         self._make_room(keep=path)
         return path
 
+    def file_of(self, checksum: str) -> Path | None:
+        """The file of that checksum if it is here, as it is: whoever gets it verifies it."""
+        path = self._folder / f"{checksum}.onnx"
+        return path if path.is_file() else None
+
     def _fetch(self, model: ModelRef, path: Path) -> None:
         partial = self._folder / f"{uuid4().hex}.partial"
+        try:
+            from_peer = self._peers is not None and self._peers.fetch(model, partial, MODEL_BYTES_MAX)
+            if not from_peer:
+                self._fetch_from_store(model, partial)
+            size = partial.stat().st_size
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        self.fetches.from_peers += from_peer
+        self.fetches.from_store += not from_peer
+        source = "peer" if from_peer else "store"
+        log.info("model.fetched", model_id=str(model.model_id), checksum=model.checksum, bytes=size, source=source)
+
+    def _fetch_from_store(self, model: ModelRef, partial: Path) -> None:
         try:
             self._objects.get_file(model.uri, partial)
             size = partial.stat().st_size
             if size > MODEL_BYTES_MAX:
                 raise ModelUnusable(f"file of {size} bytes", accepted=f"at most {MODEL_BYTES_MAX} bytes")
             found = _sha256(partial)
-            if found != model.checksum:
-                log.error("model.refused", model_id=str(model.model_id), expected=model.checksum, found=found)
-                raise ChecksumMismatch(model.checksum, found)
-            partial.replace(path)
         except FileNotFoundError as error:
             raise ModelUnusable(f"no file {model.uri} in the object store") from error
-        finally:
-            partial.unlink(missing_ok=True)
-        log.info("model.fetched", model_id=str(model.model_id), checksum=model.checksum, bytes=size)
+        if found != model.checksum:
+            log.error("model.refused", model_id=str(model.model_id), expected=model.checksum, found=found)
+            raise ChecksumMismatch(model.checksum, found)
 
     def _make_room(self, keep: Path) -> None:
         """Remove the files used longest ago until the folder is within CACHE_BYTES_MAX."""

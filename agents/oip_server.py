@@ -12,6 +12,7 @@ import uvicorn
 import uvloop
 
 from agents.inference.admission import IN_FLIGHT_MAX, THREADS_MAX, Admission
+from agents.inference.batcher import BatchCounts
 from agents.inference.catalogue import Catalogue
 from agents.inference.models import LoadedModels
 from agents.inference.oip_app import OipApp
@@ -68,6 +69,7 @@ class OipServer:
         in_flight_max: int = IN_FLIGHT_MAX,
         threads: int = THREADS_MAX,
     ) -> None:
+        self.batches = BatchCounts()
         self.token = secrets.token_urlsafe(TOKEN_BYTES)
         self._catalogue = catalogue
         self._models = models
@@ -109,7 +111,7 @@ class OipServer:
 
     async def _main(self) -> None:
         admission = Admission(*self._limits)
-        app = self._app = OipApp(self.token, self._catalogue, self._models, admission)
+        app = self._app = OipApp(self.token, self._catalogue, self._models, admission, self.batches)
         config = uvicorn.Config(
             app.asgi,
             http="httptools",
@@ -118,6 +120,7 @@ class OipServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_S,
         )
         self._server = uvicorn.Server(config)

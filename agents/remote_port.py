@@ -130,7 +130,7 @@ class RemoteWorkPort:
                 return self._download(key, path)
             except httpx.HTTPError as error:
                 if attempt == ATTEMPTS_MAX:
-                    raise _unreachable(error) from error
+                    raise unreachable(error) from error
                 time.sleep(delay_s(attempt, random()))
 
     def leave(self) -> None:
@@ -189,20 +189,20 @@ class RemoteWorkPort:
                 if answer.status_code not in PASSING:
                     raise error
             except (httpx.HTTPError, ValueError) as failure:
-                error = _unreachable(failure)
+                error = unreachable(failure)
             if attempt < attempts:
                 time.sleep(delay_s(attempt, random()))
         raise error
 
     def _refusal(self, answer: httpx.Response) -> SwarmexError:
-        told = _told(answer)
+        told = refusal_in(answer)
         if answer.status_code == 401:
             self._on_refused()
             return KeyRefused(told.message, field=told.field, accepted=told.accepted)
         return told
 
 
-def _told(answer: httpx.Response) -> Refused:
+def refusal_in(answer: httpx.Response) -> Refused:
     """The refusal in the coordinator's words, if it has any."""
     try:
         error = answer.json()["error"]
@@ -211,7 +211,8 @@ def _told(answer: httpx.Response) -> Refused:
         return Refused(answer.status_code, f"http_{answer.status_code}", f"answered {answer.status_code}", None, None)
 
 
-def _unreachable(error: Exception) -> Unavailable:
+def unreachable(error: Exception) -> Unavailable:
+    """Why nothing came of a call."""
     return Unavailable(f"the coordinator does not answer: {error!r}", code="api_unreachable")
 
 

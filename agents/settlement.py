@@ -9,6 +9,7 @@ import structlog
 
 from agents.alerting import Alerting
 from agents.base import Identity, Pace
+from agents.batches import Batches
 from agents.chores import Chore, run_due
 from agents.direct import DirectAgent
 from agents.joint_worker import JointWorker
@@ -20,12 +21,14 @@ from backend.domain.events import Topic
 from backend.domain.ids import NodeId, UsageId
 from backend.services import (
     allocation,
+    allowances,
     audit,
     balancing,
     coordination,
     holds,
     joint_audit,
     joint_tasks,
+    model_uploads,
     sessions,
     settlement,
     sla,
@@ -45,6 +48,8 @@ TRUST_EVERY_S = 5.0
 EVIDENCE_EVERY_S = 60.0
 AUDIT_EVERY_S = 10.0
 SHARED_EVERY_S = 1.0
+UPLOADS_EVERY_S = 60.0
+GATEWAYS_EVERY_S = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +69,7 @@ class SettlementAgent(DirectAgent):
         super().__init__(identity, app)
         self._alerting = Alerting(app)
         self._relaying = Relaying(app)
+        self._batches = Batches(app)
         self._usage_after: UsageId | None = None  # where the next page of unpaid usage begins
         self._scored_after: NodeId | None = None  # where the next turn of scores begins
         self._joint = JointWorker(app, identity, {joint_audit.KIND: lambda p: joint_audit.audit_part(app.uow(), p)})
@@ -79,6 +85,8 @@ class SettlementAgent(DirectAgent):
             Chore("usage", self._charge_usage, USAGE_EVERY_S),
             Chore("sla", self._keep_promises, SLA_EVERY_S),
             Chore("shared", self._tidy_shared, SHARED_EVERY_S),
+            Chore("uploads", self._expire_uploads, UPLOADS_EVERY_S),
+            Chore("gateways", self._end_lost_gateways, GATEWAYS_EVERY_S),
             # One replica does these at a time: together they would only do the same several times over.
             Chore("trust", alone("settlement.trust", self._rescore, TRUST_EVERY_S), TRUST_EVERY_S),
             Chore("evidence", alone("settlement.evidence", self._tidy_evidence, EVIDENCE_EVERY_S), EVIDENCE_EVERY_S),
@@ -91,6 +99,7 @@ class SettlementAgent(DirectAgent):
         self._alerting.start()
         self._joint.start()
         self._relaying.start()
+        self._batches.start()
 
     def tick(self, now: datetime) -> Pace:
         more = run_due(self._chores, now, time.monotonic(), random())
@@ -124,9 +133,15 @@ class SettlementAgent(DirectAgent):
         counted, closed = sla.observe(self.uow(), now), sla.close_due(self.uow(), now)
         return counted >= sla.OBSERVE_ORDERS_MAX or closed >= sla.CLOSE_MAX
 
+    def _end_lost_gateways(self, now: datetime) -> bool:
+        return allowances.end_lost(self.uow(), now) >= allowances.LOST_MAX
+
     def _tidy_shared(self, now: datetime) -> bool:
         joint_tasks.sweep_joint(self.uow(), now)
         return coordination.expire_facts(self.uow(), now) == coordination.EXPIRE_MAX
+
+    def _expire_uploads(self, now: datetime) -> bool:
+        return model_uploads.expire_uploads(self.uow(), now, self.app.objects) == model_uploads.EXPIRE_MAX
 
     def _rescore(self, now: datetime, uow: UnitOfWork) -> bool:
         self._scored_after = trust.rescore(uow, now, self._scored_after).after
@@ -145,6 +160,7 @@ class SettlementAgent(DirectAgent):
         self._alerting.stop()
         self._joint.stop()
         self._relaying.stop()
+        self._batches.stop()
         try:
             self._turns.end()
             self._presence.end(utc_now())

@@ -14,6 +14,7 @@ from agents.task_metrics import TaskMetrics
 from backend.domain.backoff import delay_s
 from backend.domain.ids import UnitId
 from backend.messaging.queues import RUN_UNIT, TRACE_HEADER
+from backend.messaging.spans import Kind, entry
 from backend.messaging.tracing import TraceContext
 
 ATTEMPTS_MAX = 4  # about half a second in all; after that the sweeper sends the unit again, perhaps elsewhere
@@ -35,19 +36,33 @@ class SwarmTask(Task):  # type: ignore[misc]  # Celery leaves it untyped
 
     def __call__(self, *args: Any) -> str:
         """Run the body, which returns its outcome in one word."""
-        trace = self.trace().child()
         started, outcome = time.monotonic(), FAILED
-        with structlog.contextvars.bound_contextvars(trace_id=trace.trace_id, span_id=trace.span_id):
-            try:
-                outcome = self._patiently(args)
-            finally:
-                self.metrics.ended(self.name, outcome, time.monotonic() - started)
+        queue = str((self.request.delivery_info or {}).get("routing_key"))
+        named = {
+            "messaging.system": "celery",
+            "messaging.destination.name": queue,
+            "messaging.message.id": self.request.id,
+        }
+        with entry(self.name, Kind.CONSUMER, self.sender(), otherwise=self.own_trace(), **named) as span:
+            assert span.context is not None
+            with structlog.contextvars.bound_contextvars(trace_id=span.context.trace_id, span_id=span.context.span_id):
+                try:
+                    outcome = self._patiently(args)
+                finally:
+                    span.set(swarmex__outcome=outcome)
+                    self.metrics.ended(self.name, outcome, time.monotonic() - started)
         return outcome
 
-    def trace(self) -> TraceContext:
-        """The span of whoever sent the message; a new trace if its header says nothing."""
-        found = TraceContext.parse(self.request.get(TRACE_HEADER))
-        return found or TraceContext.of_unit(UUID(self.request.id))
+    def sender(self) -> TraceContext | None:
+        """The span of whoever sent the message; None if its header says nothing."""
+        return TraceContext.parse(self.request.get(TRACE_HEADER))
+
+    def own_trace(self) -> TraceContext:
+        """The trace of the message's unit; a new one if its id is damaged, which is nobody's loss."""
+        try:
+            return TraceContext.of_unit(UUID(self.request.id))
+        except ValueError:
+            return TraceContext.begin()
 
     def _patiently(self, args: tuple[Any, ...]) -> str:
         for attempt in range(1, ATTEMPTS_MAX):

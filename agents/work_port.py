@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from backend.domain.events import Event, Topic
-from backend.domain.ids import AgentId, ItemId, UnitId
+from backend.domain.ids import AgentId, ItemId, ModelId, UnitId
+from backend.domain.peers import Peer
 from backend.domain.work import AgentBeat, BeatAnswer, ClaimedItem, ItemFailure, ItemResult, ModelRef
 from backend.messaging.bus import Bus
 from backend.storage.node_database import NodeDatabase
@@ -80,3 +81,7 @@ class DirectWorkPort:
 
     def models(self) -> list[ModelRef]:
         return self._database.models()
+
+    def peers(self, model_id: ModelId) -> list[Peer]:
+        """Who of the operator's nodes in this region is likely to have the model's file."""
+        return self._database.peers(self._agent_id, model_id)

@@ -32,9 +32,13 @@ class Settings(BaseSettings):
     advertise_host: str | None = None
     beat_file: Path | None = None
     stuck_after_s: float = Field(default=PROGRESS_MAX_S, ge=1, le=3_600)
+    model_memory_mb: int | None = Field(default=None, ge=1)
+    remote_backends: dict[str, str] = Field(default_factory=dict, repr=False)
     metrics_port: int | None = Field(default=None, ge=1, le=65_535)
     alert_webhook: str | None = Field(default=None, repr=False)
     alert_webhook_secret: str | None = Field(default=None, repr=False)
+    link_secret: str | None = Field(default=None, min_length=16, repr=False)
+    webhook_hosts: str = ""
 
     @property
     def folder(self) -> Path:
@@ -45,6 +49,11 @@ class Settings(BaseSettings):
     def objects(self) -> str:
         """Where model files are: an fsspec URL."""
         return self.objects_url or (self.folder / "objects").as_uri()
+
+    @property
+    def model_bytes(self) -> int | None:
+        """What loaded models may take of an inference agent's memory; None: half of what its machine has."""
+        return None if self.model_memory_mb is None else self.model_memory_mb << 20
 
     @property
     def cache(self) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnxruntime
 
 from agents.engines.base import InferenceFailed, Loaded, ModelUnusable
-from backend.domain.tensors import Array
+from backend.domain.tensors import Array, as_texts
 
 THREADS_PER_RUN = 1
 LOG_ERRORS_ONLY = 3
@@ -35,7 +35,7 @@ class _OnnxModel:
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         try:
-            values = self._session.run(self._outputs, dict(inputs))
+            values = self._session.run(self._outputs, as_texts(inputs))  # of bytes it would write the Python literal
         except Exception as error:  # as above
             raise InferenceFailed(f"ONNX Runtime: {error}") from error
         return dict(zip(self._outputs, values, strict=True))

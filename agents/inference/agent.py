@@ -7,17 +7,17 @@ through the work port.
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import ClassVar, Protocol
 
 import structlog
 
 from agents.base import SLICE_S, Agent, Identity, Pace
-from agents.engines.base import Engine
+from agents.inference.batcher import BatchCounts
 from agents.inference.catalogue import Catalogue
 from agents.inference.claims import ClaimKeeper
 from agents.inference.models import LoadedModels
 from agents.inference.runner import UnitReport, UnitRunner
-from agents.model_cache import ModelCache
 from agents.oip_server import LOOPBACK, Address, OipServer
 from agents.work_port import WorkPort
 from backend.domain.fleet import DRAIN_MAX_S
@@ -51,6 +51,38 @@ Consume = Callable[[Callable[[UnitId], UnitReport]], Consumer]
 """Makes the consumer that calls a given function with each unit."""
 
 
+class Server(Protocol):
+    """Answers real-time requests in threads of its own."""
+
+    batches: BatchCounts
+
+    @property
+    def endpoint(self) -> str | None:
+        """Where it is dialled; None if it fetches its requests."""
+        ...
+
+    @property
+    def token(self) -> str | None:
+        """What those who dial it show."""
+        ...
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        ...
+
+    def drain(self) -> None:
+        """Refuse new requests from now on; those in flight go on."""
+        ...
+
+    def stop(self, grace_s: float) -> None:
+        """Let requests in flight end, for `grace_s` at most, and end."""
+        ...
+
+
+Serve = Callable[[Catalogue, LoadedModels], Server]
+"""Makes the server of these models."""
+
+
 class InferenceAgent(Agent):
     """Runs units and answers requests until drained."""
 
@@ -63,24 +95,23 @@ class InferenceAgent(Agent):
         bus: EventBus,
         *,
         queue: str,
-        cache: ModelCache,
-        engine: Engine,
+        models: LoadedModels,
         consume: "Consume",
-        dialled: bool = True,
-        address: Address = LOOPBACK,  # of the server for those who dial
+        serve: "Serve | None" = None,  # by default a server for those who dial, at `address`
+        address: Address = LOOPBACK,
     ) -> None:
         super().__init__(identity, port, bus)
         self._queue = queue
-        self._models = LoadedModels(cache, engine)
+        self._models = models
         self._catalogue = Catalogue(port)
-        self._server = OipServer(self._catalogue, self._models, address=address) if dialled else None
+        self._server: Server = (serve or partial(OipServer, address=address))(self._catalogue, self._models)
+        self.batches = self._server.batches
         self._claims = ClaimKeeper(port)
         self._runner = UnitRunner(port, self._models, self._claims)
         self._consumer = consume(self._runner.run)
 
     def opened(self) -> None:
-        if self._server is not None:
-            self._server.start()
+        self._server.start()
         self._claims.start()
 
     def registered(self) -> None:
@@ -97,8 +128,7 @@ class InferenceAgent(Agent):
 
         Who is in no hurry, since the coordinator asks and no signal did, may take DRAIN_MAX_S for it.
         """
-        if self._server is not None:
-            self._server.drain()
+        self._server.drain()
         self._consumer.stop()
         patience = time.monotonic() + DRAIN_MAX_S
         while not self._hurried and time.monotonic() < patience and not self._consumer.join(SLICE_S):
@@ -107,8 +137,7 @@ class InferenceAgent(Agent):
         if not self._consumer.join(FINISH_S):
             log.warning("unit.abandoned", queue=self._queue)
             self.hand_back()
-        if self._server is not None:
-            self._server.stop(max(LEAVE_S - FINISH_S, deadline - time.monotonic()))
+        self._server.stop(max(LEAVE_S - FINISH_S, deadline - time.monotonic()))
         self._claims.stop()
 
     def hand_back(self) -> None:
@@ -123,8 +152,8 @@ class InferenceAgent(Agent):
             who.host,
             who.pid,
             queue=self._queue,
-            endpoint=self._server.endpoint if self._server else None,
-            token=self._server.token if self._server else None,
+            endpoint=self._server.endpoint,
+            token=self._server.token,
             work_done=self._runner.done,
             work_waiting=bool(self._claims.held()),
             tick_age_ms=self.tick_age_ms(),

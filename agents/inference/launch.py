@@ -5,12 +5,17 @@ from uuid import UUID
 
 from agents.base import Identity
 from agents.burials import Burials
+from agents.engine_metrics import EngineMetrics
+from agents.engines.base import Engine
+from agents.engines.formats import ONNX, REMOTE, Engines
 from agents.engines.onnx import OnnxEngine
 from agents.exposition import expose
 from agents.inference.agent import InferenceAgent
+from agents.inference.models import LoadedModels
 from agents.inference.runner import UnitReport
 from agents.model_cache import ModelCache
 from agents.oip_server import Address
+from agents.peers import PeerFiles
 from agents.task_metrics import TaskMetrics
 from agents.tasks import register_run_unit
 from agents.work_port import DirectWorkPort
@@ -50,19 +55,33 @@ def launch(settings: bootstrap.Settings, identity: Identity, *, node: UUID | Non
         shared = [kind_queue(AgentKind.INFERENCE)]
         return UnitConsumer(broker, queue, f"{identity.name}@{identity.host}", shared=shared)
 
+    port = DirectWorkPort(database, identity.agent_id, bus)
+    models = LoadedModels(
+        ModelCache(settings.cache, ObjectStore(settings.objects), PeerFiles(port.peers)),
+        _engines(settings, breakers),
+        bytes_max=settings.model_bytes,
+    )
     agent = InferenceAgent(
         identity,
-        DirectWorkPort(database, identity.agent_id, bus),
+        port,
         bus,
         queue=queue,
-        cache=ModelCache(settings.cache, ObjectStore(settings.objects)),
-        engine=OnnxEngine(),
+        models=models,
         consume=consume,
         address=Address(settings.bind_host, settings.advertise_host),
     )
     try:
-        expose(settings, agent, breakers, bus.losses, metrics)
+        expose(settings, agent, breakers, bus.losses, metrics, EngineMetrics(models, agent.batches))
         return agent.run()
     finally:
         bus.close()
         database.close()
+
+
+def _engines(settings: bootstrap.Settings, breakers: Breakers) -> Engine:
+    engines: dict[str, Engine] = {ONNX: OnnxEngine()}
+    if settings.remote_backends:
+        from agents.engines.remote import RemoteEngine  # its HTTP client is slow to import, and seldom needed
+
+        engines[REMOTE] = RemoteEngine(settings.remote_backends, breakers)
+    return Engines(engines)

@@ -1,4 +1,4 @@
-"""Results and failures on their way to the coordinator, sent in small groups."""
+"""Results and failures on their way to the coordinator, sent in groups of bounded size and age."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,8 @@ from backend.domain.backoff import delay_s
 from backend.domain.ids import ItemId
 from backend.domain.work import ERROR_CHARS_MAX, ClaimedItem, ItemFailure, ItemResult
 
-COMMIT_ITEMS_MAX = 50
+COMMIT_ITEMS_MAX = 500  # a whole unit of quick items: each commit costs a few milliseconds, whatever is in it
+COMMIT_BYTES_MAX = 4 << 20
 COMMIT_EVERY_S = 0.25
 ATTEMPTS_MAX = 4  # about a second in all: a claim lapses after CLAIM_S, and the item then runs elsewhere
 
@@ -27,6 +28,7 @@ class Outcomes:
         self._claims = claims
         self._results: list[ItemResult] = []
         self._failures: list[ItemFailure] = []
+        self._bytes = 0
         self._sent_at = monotonic()
         self.committed = 0
         self.failed = 0
@@ -34,6 +36,7 @@ class Outcomes:
     def done(self, result: ItemResult) -> None:
         """An item that ran; sent now if the group is full or old."""
         self._results.append(result)
+        self._bytes += len(result.outputs)
         self._send_if_due()
 
     def failed_with(self, item: ClaimedItem, error: Exception) -> None:
@@ -45,7 +48,7 @@ class Outcomes:
         """Send what is left; raises what the port raised last when it stays away."""
         results = [result for result in self._results if self._claims.holds(result.item_id)]
         failures = [failure for failure in self._failures if self._claims.holds(failure.item_id)]
-        self._results, self._failures = [], []
+        self._results, self._failures, self._bytes = [], [], 0
         self._sent_at = monotonic()
         if results:
             self.committed += len(_insist(lambda: self._port.commit(results)))
@@ -56,7 +59,8 @@ class Outcomes:
 
     def _send_if_due(self) -> None:
         count = len(self._results) + len(self._failures)
-        if count >= COMMIT_ITEMS_MAX or monotonic() - self._sent_at >= COMMIT_EVERY_S:
+        full = count >= COMMIT_ITEMS_MAX or self._bytes >= COMMIT_BYTES_MAX
+        if full or monotonic() - self._sent_at >= COMMIT_EVERY_S:
             self.send()
 
 

@@ -15,11 +15,15 @@ from uuid import UUID
 import structlog
 
 from agents.base import Identity
+from agents.engines.formats import ONNX, Engines
 from agents.engines.onnx import OnnxEngine
 from agents.inference.agent import InferenceAgent
+from agents.inference.models import LoadedModels
+from agents.inference.polled_server import PolledServer
 from agents.inference.polling import PollingConsumer
 from agents.inference.progress import Progress
 from agents.inference.runner import UnitReport
+from agents.mail_port import MailPort
 from agents.model_cache import ModelCache
 from agents.remote_port import RemoteWorkPort
 from backend import bootstrap
@@ -56,7 +60,10 @@ class Credentials:
 
 
 class RemoteAgent(InferenceAgent):
-    """An inference agent that is not dialled and polls for its units; hands back what it cannot finish."""
+    """An inference agent that is not dialled: it polls for its units, and beside them for requests.
+
+    It hands back what it cannot finish.
+    """
 
     def __init__(
         self,
@@ -64,7 +71,8 @@ class RemoteAgent(InferenceAgent):
         port: RemoteWorkPort,
         *,
         node_id: UUID,
-        cache: ModelCache,
+        models: LoadedModels,
+        mail: MailPort,
         progress: Progress,
         leave: bool = False,
     ) -> None:
@@ -76,10 +84,9 @@ class RemoteAgent(InferenceAgent):
             port,
             MemoryBus(MemoryServer()),  # it hears nothing; the poll is what wakes it
             queue=remote_queue(node_id),
-            cache=cache,
-            engine=OnnxEngine(),
+            models=models,
             consume=consume,
-            dialled=False,
+            serve=lambda catalogue, served: PolledServer(catalogue, served, mail),
         )
         self._remote = port
         self._leave = leave
@@ -125,9 +132,10 @@ def _run(path: Path, *, leave: bool) -> int:
         agent.drain()
 
     port = RemoteWorkPort(who.url, who.key, identity.agent_id, on_refused)
-    agent = RemoteAgent(
-        identity, port, node_id=who.node_id, cache=ModelCache(settings.cache, port), progress=progress, leave=leave
-    )
+    engine = Engines({ONNX: OnnxEngine()})  # no backends: whose tensors go on from a node is its buyers' business
+    models = LoadedModels(ModelCache(settings.cache, port), engine, bytes_max=settings.model_bytes)
+    mail = MailPort(who.url, who.key, identity.agent_id, on_refused)
+    agent = RemoteAgent(identity, port, node_id=who.node_id, models=models, mail=mail, progress=progress, leave=leave)
     with progress:
         agent.run()
     if refused:

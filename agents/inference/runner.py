@@ -1,20 +1,19 @@
-"""Runs one unit of work: claim, run item by item, commit in small groups. The uncommitted runs elsewhere."""
+"""Runs one unit of work: claim, run in batches, commit in groups. The uncommitted runs elsewhere."""
 
 from dataclasses import dataclass
 from time import monotonic
 
-import orjson
 import structlog
 
-from agents.engines.base import InferenceFailed
 from agents.inference.claims import ClaimKeeper
-from agents.inference.execution import execute
+from agents.inference.item_batch import ItemBatch
 from agents.inference.models import LoadedModels
 from agents.inference.outcomes import Outcomes
 from agents.work_port import WorkPort
 from backend.domain.errors import Unavailable
 from backend.domain.ids import UnitId
-from backend.domain.work import PAYLOAD_BYTES_MAX, ClaimedItem, ItemResult
+from backend.domain.work import ClaimedItem, ItemResult
+from backend.messaging.spans import span
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +57,8 @@ class UnitRunner:
         """
         started = monotonic()
         try:
-            items = self._port.claim(unit_id)
+            with span("work.claim"):
+                items = self._port.claim(unit_id)
         except Exception as error:  # of any layer below
             raise NotBegun(unit_id) from error
         if not items:
@@ -67,10 +67,11 @@ class UnitRunner:
             log.info("unit.empty", unit_id=str(unit_id))
             return UnitReport(0, 0, 0)
         outcomes = Outcomes(self._port, self._claims)
-        with self._claims.holding(items):
+        with self._claims.holding(items), span("work.run", swarmex__items=len(items)) as run:
             for group in _by_model(items):
                 self._run_group(group, outcomes)
             outcomes.send()
+            run.set(swarmex__committed=outcomes.committed, swarmex__failed=outcomes.failed)
         report = UnitReport(len(items), outcomes.committed, outcomes.failed)
         log.info(
             "unit.done",
@@ -84,26 +85,33 @@ class UnitRunner:
         return report
 
     def _run_group(self, items: list[ClaimedItem], outcomes: Outcomes) -> None:
-        """Items of one model, in the order of their claim."""
+        """Items of one model, in the order of their claim, as many at once as the model runs well."""
+        try:
+            batch = ItemBatch(items[0].model, self._models.get(items[0].model))
+        except Exception as error:  # of any layer below: nothing of this model can be run here
+            self._give_back(items, error, outcomes)
+            return
+        start = 0
+        while start < len(items):
+            # As late as can be: what was lost or cancelled meanwhile is not run.
+            chunk = batch.next_of(items, start)
+            start += len(chunk)
+            self._run_chunk(batch, [item for item in chunk if self._claims.holds(item.item_id)], outcomes)
+
+    def _run_chunk(self, batch: ItemBatch, items: list[ClaimedItem], outcomes: Outcomes) -> None:
+        for item, outcome in batch.run(items):
+            if isinstance(outcome, ItemResult):
+                outcomes.done(outcome)
+                self.done += 1
+            else:
+                self._give_back([item], outcome, outcomes)
+
+    def _give_back(self, items: list[ClaimedItem], error: Exception, outcomes: Outcomes) -> None:
         for item in items:
-            if not self._claims.holds(item.item_id):
-                continue
-            try:
-                outcome = self._run_item(item)
-            except Exception as error:  # an item must not take its unit down, whatever its model does
+            if self._claims.holds(item.item_id):
                 log.warning("item.failed", item_id=str(item.item_id), attempt=item.attempt, error=repr(error))
                 outcomes.failed_with(item, error)
-            else:
-                outcomes.done(outcome)
             self.done += 1
-
-    def _run_item(self, item: ClaimedItem) -> ItemResult:
-        model = self._models.get(item.model)
-        execution = execute(model, item.model.signature, orjson.loads(item.inputs))
-        outputs = orjson.dumps({"outputs": execution.outputs})
-        if len(outputs) > PAYLOAD_BYTES_MAX:
-            raise InferenceFailed(f"outputs of {len(outputs)} bytes", accepted=f"at most {PAYLOAD_BYTES_MAX}")
-        return ItemResult(item.item_id, item.fence, execution.busy_us, outputs)
 
 
 def _by_model(items: list[ClaimedItem]) -> list[list[ClaimedItem]]:

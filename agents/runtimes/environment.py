@@ -13,8 +13,8 @@ FLEET_NAME = "SWARMEX_FLEET_NAME"
 FLEET_MEMBER = "SWARMEX_FLEET_MEMBER"
 METRICS_PORT = "SWARMEX_METRICS_PORT"
 
-# Of the manager's own environment: what Python, the C library, TLS and object stores need.
-PASSED_PREFIXES = ("AWS_", "COVERAGE_", "COV_CORE_", "LC_", "MKL_", "OMP_", "OPENBLAS_", "ORT_", "PYTHON")
+# Of the manager's own environment: what Python, the C library, TLS, object stores and OpenTelemetry need.
+PASSED_PREFIXES = ("AWS_", "COVERAGE_", "COV_CORE_", "LC_", "MKL_", "OMP_", "OPENBLAS_", "ORT_", "OTEL_", "PYTHON")
 PASSED = {
     "HOME",
     "LANG",
@@ -30,6 +30,9 @@ PASSED = {
     "USER",
     "VIRTUAL_ENV",
 }
+
+# Of its settings, what an inference agent has a use for and the deployment does not fix.
+ENGINE_SETTINGS = ("SWARMEX_MODEL_MEMORY_MB", "SWARMEX_REMOTE_BACKENDS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ def environment_of(member: Member, deployment: Deployment, own: Mapping[str, str
         "SWARMEX_LOG_LEVEL": deployment.log_level,
     }
     if member.kind == AgentKind.INFERENCE:
-        return passed | shared | {"SWARMEX_NODE_DATABASE_URL": deployment.node_database_url()}
+        chosen = {name: own[name] for name in ENGINE_SETTINGS if name in own}
+        return passed | shared | chosen | {"SWARMEX_NODE_DATABASE_URL": deployment.node_database_url()}
     settings = {name: value for name, value in own.items() if name.startswith("SWARMEX_") and name != METRICS_PORT}
     return (
         passed

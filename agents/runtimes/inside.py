@@ -20,8 +20,8 @@ ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # of the container, which is in the fleet
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 CONNECT_TIMEOUT_S = 1.0
 
-# Of the manager's own variables: the deployment's settings, the object store's, and how many threads to use.
-PASSED_PREFIXES = ("AWS_", "MKL_", "OMP_", "OPENBLAS_", "SWARMEX_")
+# Of the manager's own variables: the deployment's settings, the object store's, OpenTelemetry's, and of threads.
+PASSED_PREFIXES = ("AWS_", "MKL_", "OMP_", "OPENBLAS_", "OTEL_", "SWARMEX_")
 OF_THE_MANAGER = {"SWARMEX_ADVERTISE_HOST", "SWARMEX_IMAGE", "SWARMEX_PLACEMENT", "SWARMEX_RUNTIME"}
 
 

@@ -25,6 +25,8 @@ def main() -> int:
         )
         return 1
     market = bootstrap.connect(settings)
+    named = settings.agent_name or "api"
+    stop_tracing = bootstrap.start_tracing("api", named)
     server = Server(create_app(market), bound, market.folder)
     bootstrap.calm_collector()
 
@@ -34,13 +36,14 @@ def main() -> int:
     # Uvicorn raises the signal that ended it once more: with handlers of our own that is no death by signal.
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, end)
-    member = Member(market, settings.agent_name or "api", server.url, end)
+    member = Member(market, named, server.url, end)
     member.start()
     try:
         server.serve_until_told()
     finally:
         member.stop()
         market.close()
+        stop_tracing()
     return 0
 
 

@@ -10,15 +10,21 @@ from fastapi_offline import FastAPIOffline
 from backend.api import docs, errors
 from backend.api.access_log import AccessLog
 from backend.api.body_limit import BodyLimit
+from backend.api.deadline import Deadline
 from backend.api.exposition import Exposition
 from backend.api.limits import THREADS_MAX
 from backend.api.node_side import NodeSide
 from backend.api.parameters import only_known
+from backend.api.rate_headers import RateHeaders
+from backend.api.request_metrics import RequestMetrics
 from backend.api.rescue import Rescue
+from backend.api.route_names import named
 from backend.api.routes import ROUTERS
 from backend.bootstrap import Swarmex
 from backend.gateway.gateway import Gateway
+from backend.gateway.gateway_metrics import GatewayMetrics
 from backend.gateway.protocol import protocol_routes
+from backend.gateway.rate_metrics import RateMetrics
 from backend.messaging.breaker_metrics import BreakerMetrics
 from backend.messaging.bus_metrics import BusMetrics
 from backend.services import metrics
@@ -41,19 +47,25 @@ def create_app(app: Swarmex) -> FastAPI:
         version=API_VERSION,
         description=docs.DESCRIPTION,
         lifespan=lifespan,
-        routes=protocol_routes(),  # first: the hot path is matched before anything else
+        routes=list(named(protocol_routes())),  # first: the hot path is matched before anything else
         responses=errors.RESPONSES,
         dependencies=[Depends(only_known)],
     )
     api.state.swarmex = app
+    requests = RequestMetrics()
+    gateways = GatewayMetrics(lambda: getattr(api.state, "gateway", None))
+    limits = RateMetrics(lambda: gateway.rates if (gateway := getattr(api.state, "gateway", None)) else None)
     api.state.exposition = Exposition(
-        lambda now: metrics.figures(app.uow(), now), [BreakerMetrics(app.breakers), BusMetrics(app.bus.losses)]
+        lambda now: metrics.figures(app.uow(), now),
+        [BreakerMetrics(app.breakers), BusMetrics(app.bus.losses), requests, limits, gateways],
     )
     for router in ROUTERS:
         api.include_router(router)
     errors.install(api)
     docs.install(api)
     api.add_middleware(BodyLimit)
+    api.add_middleware(Deadline)
     api.add_middleware(Rescue)
-    api.add_middleware(AccessLog)  # outermost: it logs whatever the others answered
+    api.add_middleware(RateHeaders)
+    api.add_middleware(AccessLog, metrics=requests)  # outermost: it logs whatever the others answered
     return api

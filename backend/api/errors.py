@@ -1,7 +1,8 @@
 """What a refusal looks like on the wire, and the one table from error families to HTTP statuses.
 
-`/api/v1` answers `{"error": {"code", "message", "field", "accepted"}}`; `/v2` answers as the Open Inference
-Protocol wants it, `{"error": "…"}`, with the code in the header `Swarmex-Error-Code`.
+`/api/v1` answers `{"error": {"code", "message", "field", "accepted"}}`; `/v1` as OpenAI's clients want it,
+`{"error": {"message", "type", "param", "code"}}`; `/v2` as the Open Inference Protocol wants it, `{"error": "…"}`,
+with the code in the header `Swarmex-Error-Code`.
 """
 
 from collections.abc import Mapping
@@ -15,14 +16,17 @@ from starlette.responses import JSONResponse, Response
 
 from backend.api import validation
 from backend.api.limits import BODY_BYTES_MAX
+from backend.api.request_metrics import CODE_KEY
 from backend.api.wire.errors import ErrorBody
 from backend.domain import errors
+from backend.domain.byte_ranges import RangeUnsatisfiable
 from backend.gateway.errors import Busy, InvalidJson
 
 STATUS: Mapping[type[errors.SwarmexError], int] = {
     errors.Invalid: 422,
     InvalidJson: 400,
     errors.TooLarge: 413,
+    RangeUnsatisfiable: 416,
     errors.Unauthenticated: 401,
     errors.InsufficientFunds: 402,
     errors.BudgetExceeded: 402,
@@ -40,7 +44,9 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 PROTOCOL_STATUS: Mapping[type[errors.SwarmexError], int] = {**STATUS, errors.InvalidTensor: 400}
 PROTOCOL_PREFIX = "/v2"
+OPENAI_PREFIX = "/v1/"
 RETRY_AFTER_S = 1
+RETRIED = (408, 429, 503)
 ERROR_CODE_HEADER = "Swarmex-Error-Code"
 HTTP_CODES = {400: "invalid_json", 404: "unknown_route", 405: "method_not_allowed", 408: "body_too_slow"}
 
@@ -74,9 +80,9 @@ def answer(request: Request, error: errors.SwarmexError) -> Response:
     return _render(request, status, envelope(error.code, error.message, error.field, error.accepted), headers)
 
 
-def too_large() -> errors.TooLarge:
+def too_large(bytes_max: int = BODY_BYTES_MAX) -> errors.TooLarge:
     """The refusal of a body above the limit."""
-    return errors.TooLarge("the body is too large", field="body", accepted=f"at most {BODY_BYTES_MAX} bytes")
+    return errors.TooLarge("the body is too large", field="body", accepted=f"at most {bytes_max} bytes")
 
 
 def failed(request: Request) -> Response:
@@ -103,12 +109,24 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 def _render(request: Request, status: int, body: dict[str, Any], headers: dict[str, str]) -> Response:
+    request.scope[CODE_KEY] = body["error"]["code"]
     if status in (408, 413):
         headers["Connection"] = "close"  # what is on its way of the body will not be read
-    if request.scope["path"].startswith(PROTOCOL_PREFIX):
+    if request.scope["path"].startswith(OPENAI_PREFIX):
+        headers["X-Should-Retry"] = "true" if status in RETRIED else "false"  # its clients would repeat any 409
+        body = openai_envelope(status, **body["error"])
+    elif request.scope["path"].startswith(PROTOCOL_PREFIX):
         headers[ERROR_CODE_HEADER] = body["error"]["code"]
         body = {"error": _sentence(**body["error"])}
     return JSONResponse(body, status, headers)
+
+
+def openai_envelope(status: int, code: str, message: str, field: str | None, accepted: str | None) -> dict[str, Any]:
+    """A refusal as OpenAI's clients read it."""
+    kinds = {401: "authentication_error", 402: "insufficient_quota", 403: "permission_error", 429: "rate_limit_error"}
+    kind = kinds.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    told = message + (f" (accepted: {accepted})" if accepted else "")
+    return {"error": {"message": told, "type": kind, "param": field, "code": code}}
 
 
 def _sentence(code: str, message: str, field: str | None, accepted: str | None) -> str:

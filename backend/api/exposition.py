@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from backend.api.market_metrics import MarketMetrics
 from backend.domain.incidents import IncidentKind
 from backend.services.audit import violations
 from backend.services.metrics import Figures
@@ -32,7 +33,7 @@ class Exposition:
                 self._figures = self._read(now)
             figures = self._figures
         registry = CollectorRegistry(auto_describe=False)
-        for collector in (_Ledger(figures), *self._own):
+        for collector in (_Ledger(figures), MarketMetrics(figures.going_on), *self._own):
             registry.register(collector)
         return generate_latest(registry)
 

@@ -21,6 +21,7 @@ from backend.gateway.callers import SCOPE_KEY
 from backend.gateway.errors import Busy
 from backend.gateway.gateway import Gateway
 from backend.gateway.keys import SECRET_CHARS_MAX
+from backend.gateway.mail.polls import MailPolls
 from backend.services import joining, node_work
 
 NODE_KEYS_MAX = 10_000
@@ -93,6 +94,8 @@ class NodeSide:
         self.polls = NodePolls(
             lambda queues: node_work.waited_for(market.uow(), queues), gateway.threads, lambda: market.bus
         )
+        self.mailbox = gateway.mailbox
+        self.requests = MailPolls(gateway.mailbox)
 
     @staticmethod
     @asynccontextmanager
@@ -102,6 +105,7 @@ class NodeSide:
         try:
             yield side
         finally:
+            await asyncio.shield(side.requests.close())
             await asyncio.shield(side.polls.close())
 
 

@@ -10,7 +10,7 @@ from backend.api.dependencies import gateway_of
 from backend.domain.access import Principal, Role
 from backend.domain.errors import NotFound
 from backend.domain.ids import AccountId
-from backend.gateway.callers import caller
+from backend.gateway.callers import reader
 from backend.gateway.gateway import Gateway
 
 _bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer swx_…`")
@@ -21,7 +21,7 @@ async def _caller(
     gateway: Annotated[Gateway, Depends(gateway_of)],
     _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],  # for the schema
 ) -> Principal:
-    return await caller(gateway.keys, request)
+    return await reader(gateway.keys, gateway.rates, request)
 
 
 class AtLeast:

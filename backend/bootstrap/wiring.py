@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,11 @@ from backend.bootstrap.engines import make_engine
 from backend.bootstrap.schema import NODE_ROLE, enable_node_login, latest_revision, migrate
 from backend.config import Settings
 from backend.domain.errors import Invalid, Unavailable
+from backend.messaging.account_webhooks import AccountWebhooks
 from backend.messaging.breakers import Breakers
 from backend.messaging.bus import BREAKER_POLICY, Bus
+from backend.messaging.read_cache import BREAKER_POLICY as CACHE_POLICY
+from backend.messaging.read_cache import ReadCache
 from backend.messaging.webhook import BREAKER_POLICY as WEBHOOK_POLICY
 from backend.messaging.webhook import Webhook
 from backend.storage.node_database import NodeDatabase
@@ -66,15 +70,37 @@ class Swarmex:
         return Webhook(self.settings.alert_webhook, self.settings.alert_webhook_secret, breaker)
 
     @cached_property
+    def link_secret(self) -> str:
+        """What links and accounts' webhooks are signed with, unless a setting says otherwise: the database's own."""
+        if self.settings.link_secret:
+            return self.settings.link_secret
+        with self.uow() as uow:
+            return uow.account_deliveries.signing_secret()
+
+    @cached_property
+    def account_webhooks(self) -> AccountWebhooks:
+        """Who calls the webhooks that accounts name; SWARMEX_WEBHOOK_HOSTS may be private, or plain http."""
+        return AccountWebhooks([host.strip() for host in self.settings.webhook_hosts.split(",") if host.strip()])
+
+    @cached_property
     def objects(self) -> ObjectStore:
         """Model files."""
         return ObjectStore(self.settings.objects)
+
+    @cached_property
+    def model_cache(self) -> ReadCache:
+        """What the API answers about models."""
+        breaker = self.breakers.get("cache", "redis", CACHE_POLICY, shared=False)
+        return ReadCache(self.redis_url, self.settings.bus_namespace, "models", breaker)
 
     def uow(self) -> "UnitOfWork":
         """A unit of work of its own: one per thread and transaction."""
         from backend.storage.unit_of_work import UnitOfWork  # slow to import, and nodes never need it
 
-        return UnitOfWork(self.engine, self.bus.publish)
+        return UnitOfWork(self.engine, self.bus.publish, self._outdate)
+
+    def _outdate(self, revisions: Mapping[str, int]) -> None:
+        self.model_cache.outdate(revisions)  # made when a model changes first, which few processes ever do
 
     def schema_revision(self) -> str | None:
         """The migration that the database is at, None when it is empty."""
@@ -102,6 +128,8 @@ class Swarmex:
             self.engine.dispose()
         if "bus" in self.__dict__:
             self.bus.close()
+        if "model_cache" in self.__dict__:
+            self.model_cache.close()
         if "breakers" in self.__dict__:
             self.breakers.close()
 

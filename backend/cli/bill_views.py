@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from backend.domain.ids import AccountId
     from backend.domain.periods import Period
     from backend.services.documents import Bill
+    from backend.storage.allowances import DayOfUse
 
 Facts = dict[str, Any]
 
@@ -154,3 +155,38 @@ def earnings_shown(document: Facts, account: str, period: "Period") -> Renderabl
         ("closing balance", None, None, document["closing"], document["closing_withheld"]),
     ]
     return table(columns, rows, f"Earnings of {account}, {period}")
+
+
+def requests(account: "AccountId", period: "Period", used: "Sequence[DayOfUse]") -> Facts:
+    """What was paid by the request in a period, by day and model."""
+    return {
+        "account": account,
+        "period_start": period.start,
+        "period_end": period.end,
+        "timezone": period.timezone,
+        "lines": [
+            {
+                "day": line.day,
+                "model": line.model,
+                "requests": line.requests,
+                "busy_seconds": format_quantity(line.busy_us),
+                "charge": format_credits(line.charged_nano),
+            }
+            for line in used
+        ],
+        "requests": sum(line.requests for line in used),
+        "charge": format_credits(sum(line.charged_nano for line in used)),
+    }
+
+
+def requests_shown(document: Facts, account: str, period: "Period") -> RenderableType:
+    """A statement of requests with its sum as last row."""
+    columns = [words("Day"), words("Model"), figures("Requests"), figures("Busy seconds"), figures("Charge")]
+    rows: list[tuple[object, ...]] = [
+        *(
+            (f"{line['day']:%Y-%m-%d}", line["model"], line["requests"], line["busy_seconds"], line["charge"])
+            for line in document["lines"]
+        ),
+        ("sum", None, document["requests"], None, document["charge"]),
+    ]
+    return table(columns, rows, f"Requests of {account}, {period}")

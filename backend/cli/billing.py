@@ -1,4 +1,4 @@
-"""Bills in bulk and as files, and statements of earnings. Verbs of `swarmex invoice`."""
+"""Bills in bulk and as files, and statements of earnings and of requests. Verbs of `swarmex invoice`."""
 
 import sys
 from pathlib import Path
@@ -132,3 +132,24 @@ def earnings(
         found = service.statement(wired.uow(), operator(), whose.id, period)
     document = views.earnings(found)
     emit(as_json, document, views.earnings_shown(document, whose.name, period))
+
+
+@verbs.command(epilog=examples("swarmex invoice requests acme --month 2026-10", "swarmex invoice requests acme --json"))
+def requests(
+    account: AccountArgument,
+    month: MonthOption = None,
+    first: FirstOption = None,
+    end: UntilOption = None,
+    timezone: TimezoneOption = "UTC",
+    as_json: AsJson = False,
+) -> None:
+    """Show what an account paid by the request (tier small), by day and model; without a period, this month."""
+    from backend import bootstrap
+    from backend.services import allowance_reports
+
+    period = asked(bootstrap.utc_now(), timezone, month, first, end)
+    with market() as wired:
+        whose = account_named(wired, account)
+        used = allowance_reports.days_of_use(wired.uow(), whose.id, operator(), period)
+    document = views.requests(whose.id, period, used)
+    emit(as_json, document, views.requests_shown(document, whose.name, period))

@@ -54,7 +54,8 @@ def infer(
 ) -> None:
     """Run a model now, through the HTTP gateway.
 
-    A node is leased for you; the lease ends by itself 15 seconds after its last use.
+    A node is leased for you, and paid for until the lease ends: by itself, 15 seconds after its last use. In tier
+    small the request alone is paid.
     """
     if key is None:
         raise Refused("unauthenticated", "there is no API key", "SWARMEX_KEY", "a key that begins with swx_")

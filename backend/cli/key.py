@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from backend.cli import views
+from backend.cli import key_limits, views
 from backend.cli.connection import account_named, market, operator, parse_id_of
 from backend.cli.options import AccountArgument, AsJson, examples, group
 from backend.cli.output import emit, note, record
@@ -12,6 +12,7 @@ from backend.domain.access import Role
 from backend.domain.ids import KeyId
 
 verbs = group("API keys.")
+verbs.command("limits", epilog=key_limits.EXAMPLES)(key_limits.limits)
 
 RoleOption = Annotated[Role, typer.Option(help="What the key may do: buy, also sell, or also operate the market.")]
 Label = Annotated[str, typer.Option(help="A note of what the key is for.", show_default=False)]

@@ -46,17 +46,22 @@ def stop(settings: "Settings") -> bool:
 
 def require_free_port(settings: "Settings") -> None:
     """Raise Conflict(`port_taken`) when the API could not listen where the settings say."""
-    if settings.api_port == 0:
+    require_free(settings.api_host, settings.api_port, "the API", "SWARMEX_API_PORT")
+
+
+def require_free(host: str, port: int, server: str, field: str, code: str = "port_taken") -> None:
+    """Raise Conflict when `server`, whose port is set by `field`, could not listen there."""
+    if port == 0:
         return
-    family = socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.api_host, settings.api_port))
+            probe.bind((host, port))
         except OSError as error:
             raise Conflict(
-                f"the API cannot listen on {settings.api_host} port {settings.api_port}: {error.strerror}",
-                code="port_taken",
-                field="SWARMEX_API_PORT",
+                f"{server} cannot listen on {host} port {port}: {error.strerror}",
+                code=code,
+                field=field,
                 accepted="a free port, or 0 for any",
             ) from None

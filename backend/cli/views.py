@@ -153,6 +153,12 @@ def model(found: "Model") -> Document:
         "us_per_call": found.profile.us_per_call,
         "us_per_row": found.profile.us_per_row,
         "created_at": found.created_at,
+        "format": found.format,
+        "stage": found.stage,
+        "aliases": list(found.aliases),
+        "tags": dict(found.tags),
+        "description": found.description,
+        "deleted_at": found.deleted_at,
         **found.ref.signature.to_wire(),
     }
 

@@ -17,6 +17,7 @@ TOKEN_LIFE_MAX = timedelta(days=7)
 OPEN_TOKENS_MAX = 50  # of one account, neither used nor expired
 AGENTS_MAX = 4  # that live at once for one remote node
 REMOTE = "remote."  # begins the queues that are polled; no pool or node of the operator's own has such a one
+POLLED = "polled://"  # begins the URL of a node that nobody dials: it polls for its requests, too
 REMOTE_AGENT = "remote/"  # begins the names of remote agents; no member of a fleet can be called so
 
 POLL_S_MAX = 25.0  # most proxies hang up on a silent connection after 30 s
@@ -114,6 +115,11 @@ def remote_queue(node_id: UUID) -> str:
 def is_remote(queue: str) -> bool:
     """Whether a queue is polled by a remote node."""
     return queue.startswith(REMOTE)
+
+
+def is_polled(url: str) -> bool:
+    """Whether a URL is that of a node that nobody dials."""
+    return url.startswith(POLLED)
 
 
 def overstated(reported_us: int, observed_us: int) -> bool:

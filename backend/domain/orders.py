@@ -9,6 +9,7 @@ from backend.domain.errors import Invalid, Unavailable, unknown_choice
 from backend.domain.machines import NO_NEEDS, Needs, check_needs
 from backend.domain.pricing import Market
 from backend.domain.tiers import ResourceClass, Tier, TierName
+from backend.domain.webhooks import check_webhook
 
 ORDERS_PER_BATCH_MAX = 1_000
 ITEMS_PER_ORDER_MAX = 500
@@ -28,6 +29,7 @@ class WorkloadKind(StrEnum):
 OFFERED = (WorkloadKind.INFERENCE, WorkloadKind.BATCH)
 SLA_TIERS = (TierName.MEDIUM, TierName.LARGE, TierName.ENTERPRISE)
 SESSION = "session"  # the kind of an order behind real-time requests: placed by the gateway only
+REQUESTS = "requests"  # the kind of an order behind real-time requests that share leases: an allowance, as well
 
 
 class Strategy(StrEnum):
@@ -66,6 +68,7 @@ class CloseReason(StrEnum):
     NODE_LOST = "node_lost"
     WINDOW_ENDED = "window_ended"
     HOLD_EXPIRED = "hold_expired"
+    GATEWAY_LOST = "gateway_lost"
 
 
 _FINAL: Mapping[CloseReason, OrderState] = {
@@ -110,6 +113,7 @@ class WorkloadRequest:
     needs: Needs = NO_NEEDS
     interruptible: bool = False
     failover: bool = False
+    webhook: str | None = None  # who is told of its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,8 @@ def check_request(request: WorkloadRequest, tier: Tier) -> Strategy:
     _check_range("requests", len(request.requests), 1, requests_max)
     if request.needs is not NO_NEEDS:
         check_needs(request.needs)
+    if request.webhook is not None:
+        check_webhook(request.webhook, "webhook")
     if request.participants is not None:
         raise Invalid(
             "participants belong to training",

@@ -11,6 +11,7 @@ AGENT_LOST_S = 3.0
 ATTEMPTS_MAX = 3
 UNIT_ITEMS_MAX = 500
 UNIT_US_MAX = 5_000_000  # estimated slot time of one unit, so that a lost one costs seconds
+TRACES_MAX = 16  # orders whose traces a unit remembers
 UNITS_PER_SLOT_MAX = 2  # worth of items queued per slot; the rest waits in PostgreSQL, where its order can change
 PROFILE_FACTOR = 2  # nobody is billed more than twice the profiled time
 PAYLOAD_BYTES_MAX = 1 << 20  # of one item's inputs, and of its outputs
@@ -91,11 +92,15 @@ class BeatAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """A message that tells a queue's consumers to claim a unit; `priority` 0 is most urgent."""
+    """A message that tells a queue's consumers to claim a unit; `priority` 0 is most urgent.
+
+    `traces` are the W3C `traceparent`s of what caused it, TRACES_MAX of them at most.
+    """
 
     unit_id: UnitId
     queue: str
     priority: int
+    traces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,10 @@ class WaitingItem:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A lease that can take `items` more items of `us_max` microseconds together, and the queue of its node."""
+    """A lease that can take `items` more items of `us_max` microseconds together, and the queue of its node.
+
+    `traceparent` is its order's.
+    """
 
     lease_id: LeaseId
     queue: str
@@ -116,6 +124,7 @@ class Room:
     slots: int
     items: int
     us_max: int
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +134,7 @@ class PackedUnit:
     queue: str
     priority: int
     items: tuple[tuple[ItemId, LeaseId], ...]
+    traces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +174,38 @@ def share(items: list[WaitingItem], rooms: list[Room]) -> list[tuple[Room, list[
 
 def pack(shares: list[tuple[Room, list[WaitingItem]]]) -> list[PackedUnit]:
     """Put items into as few units as the limits of one unit allow: one message carries many orders' work."""
-    open_units: dict[tuple[str, int], tuple[list[tuple[ItemId, LeaseId]], int]] = {}
+    open_units: dict[tuple[str, int], _OpenUnit] = {}
     full: list[PackedUnit] = []
     for room, items in shares:
         key = (room.queue, room.priority)
         for item in items:
-            packed, us = open_units.get(key, ([], 0))
-            if len(packed) == UNIT_ITEMS_MAX or (packed and us + item.us_max > UNIT_US_MAX * PROFILE_FACTOR):
-                full.append(PackedUnit(*key, tuple(packed)))
-                packed, us = [], 0
-            packed.append((item.item_id, room.lease_id))
-            open_units[key] = (packed, us + item.us_max)
-    return full + [PackedUnit(*key, tuple(packed)) for key, (packed, _) in open_units.items()]
+            unit = open_units.get(key)
+            if unit is not None and unit.is_full(item):
+                full.append(unit.packed(*key))
+                unit = None
+            if unit is None:
+                unit = open_units[key] = _OpenUnit()
+            unit.items.append((item.item_id, room.lease_id))
+            unit.us_max += item.us_max
+            unit.traces[room.traceparent] = None
+    return full + [unit.packed(*key) for key, unit in open_units.items()]
+
+
+class _OpenUnit:
+    """A unit that may take more items."""
+
+    __slots__ = ("items", "traces", "us_max")
+
+    def __init__(self) -> None:
+        self.items: list[tuple[ItemId, LeaseId]] = []
+        self.us_max = 0
+        self.traces: dict[str | None, None] = {}
+
+    def is_full(self, item: WaitingItem) -> bool:
+        """Whether `item` is too much for it; a first one never is."""
+        return len(self.items) == UNIT_ITEMS_MAX or self.us_max + item.us_max > UNIT_US_MAX * PROFILE_FACTOR
+
+    def packed(self, queue: str, priority: int) -> PackedUnit:
+        """All of it."""
+        traces = tuple(trace for trace in self.traces if trace is not None)[:TRACES_MAX]
+        return PackedUnit(queue, priority, tuple(self.items), traces)

@@ -13,10 +13,15 @@ class Admission:
         self.places = places
         self.taken = 0
 
+    @property
+    def full(self) -> bool:
+        """Whether all places are taken."""
+        return self.taken >= self.places
+
     @contextmanager
     def place(self, full: Unavailable) -> Iterator[None]:
         """Hold a place for the length of the block; raises `full` when there is none."""
-        if self.taken >= self.places:
+        if self.full:
             raise full
         self.taken += 1
         try:

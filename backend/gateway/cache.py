@@ -26,6 +26,10 @@ class Cache(Generic[K, V]):
         self._refusals: OrderedDict[K, SwarmexError] = OrderedDict()
         self._loading: dict[K, asyncio.Task[V]] = {}
 
+    def __contains__(self, key: K) -> bool:
+        """Whether the value under `key` is known."""
+        return key in self._values
+
     async def get(self, key: K, load: Callable[[], V]) -> V:
         """The value under `key`, from `load` (run in a thread) when it is not known; raises what `load` raises."""
         if key in self._values:

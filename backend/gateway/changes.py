@@ -43,9 +43,14 @@ class Changes:
         """Something may have changed: poll now."""
         self._hint.set()
 
+    @property
+    def fresh(self) -> bool:
+        """Whether the last answer is young enough to serve by."""
+        return self._answered_at is not None and self._clock() - self._answered_at <= FAIL_CLOSED_S
+
     def require_fresh(self) -> None:
         """Raise Unavailable(`coordinator_unreachable`) when the last answer is too old: keys may have been revoked."""
-        if self._answered_at is None or self._clock() - self._answered_at > FAIL_CLOSED_S:
+        if not self.fresh:
             raise Unavailable("the coordinator does not answer", code="coordinator_unreachable")
 
     async def poll(self) -> None:

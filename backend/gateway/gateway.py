@@ -7,16 +7,23 @@ from contextlib import asynccontextmanager
 from backend.bootstrap import Swarmex
 from backend.domain.events import Event, Topic
 from backend.gateway.admission import Admission
+from backend.gateway.allowances import Allowances
 from backend.gateway.changes import Changes
 from backend.gateway.hints import Hints
 from backend.gateway.keys import Keys
 from backend.gateway.limits import CLOSE_TIMEOUT_S, IN_FLIGHT_MAX
-from backend.gateway.models import Models, ServedModel
+from backend.gateway.mail.mailbox import Mailbox
+from backend.gateway.mail.post import Post
+from backend.gateway.meters import Meters
+from backend.gateway.models import Models, ServedModel, Versions
 from backend.gateway.node_client import NodeClient
+from backend.gateway.permits import BREAKER_POLICY, Permits
 from backend.gateway.probes import Probes
+from backend.gateway.rates import Rates, process_name
 from backend.gateway.sessions import Sessions
+from backend.gateway.statistics import Statistics
 from backend.gateway.threads import Threads
-from backend.services import accounts, changes, models
+from backend.services import accounts, changes, models, rates
 
 
 class Gateway:
@@ -26,11 +33,19 @@ class Gateway:
         self.threads = Threads()
         self.changes = Changes(lambda: changes.versions(market.uow()), self.threads)
         self.keys = Keys(lambda secret: accounts.authenticate(market.uow(), secret), self.threads, self.changes)
-        self.models = Models(lambda name, version: _served(market, name, version), self.threads, self.changes)
-        self.sessions = Sessions(market, self.threads)
-        self.nodes = NodeClient(breakers=market.breakers)
+        self.models = Models(
+            lambda name, version: _served(market, name, version), lambda: _index(market), self.threads, self.changes
+        )
+        self.statistics = Statistics()
+        self.meters = Meters()
+        self.mailbox = Mailbox(market.redis_url, market.settings.bus_namespace)
+        self.post = Post(self.mailbox)
+        self.nodes = NodeClient(breakers=market.breakers, polled=self.post)
+        self.sessions = Sessions(market, self.threads, self.nodes.refuses)
+        self.allowances = Allowances(market, self.threads, self.sessions.gateway_id, lambda: self.sessions.pools)
         self.probes = Probes(market, self.threads)
         self.requests = Admission(IN_FLIGHT_MAX)
+        self.rates = _rates(market, self.threads, self.changes)
 
     @staticmethod
     @asynccontextmanager
@@ -40,6 +55,7 @@ class Gateway:
         hints = Hints(market.bus, gateway.heard)
         await gateway.changes.look()  # before the first request comes: nothing is served by what nobody asked for
         tasks = [asyncio.create_task(gateway.changes.run()), asyncio.create_task(gateway.sessions.run())]
+        tasks += [asyncio.create_task(gateway.rates.run()), asyncio.create_task(gateway.allowances.reports.run())]
         try:
             yield gateway
         finally:
@@ -47,8 +63,11 @@ class Gateway:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await hints.close()
-            await asyncio.wait([asyncio.ensure_future(gateway.sessions.close())], timeout=CLOSE_TIMEOUT_S)
+            ends = [asyncio.ensure_future(part.close()) for part in (gateway.sessions, gateway.allowances)]
+            await asyncio.wait(ends, timeout=CLOSE_TIMEOUT_S)
+            await gateway.rates.close()
             await gateway.nodes.close()
+            await gateway.post.close()
             gateway.probes.close()
             gateway.threads.close()
 
@@ -61,7 +80,19 @@ class Gateway:
             self.sessions.granted()
 
 
+def _rates(market: Swarmex, threads: Threads, watched: Changes) -> Rates:
+    # Not shared: over Redis, nobody can be told that Redis is away.
+    breaker = market.breakers.get("rates", "redis", BREAKER_POLICY, shared=False)
+    permits = Permits(market.redis_url, market.settings.bus_namespace, process_name(), breaker)
+    return Rates(lambda key_id: rates.limits_of(market.uow(), key_id), permits, threads, watched)
+
+
 def _served(market: Swarmex, name: str, version: int | None) -> ServedModel:
-    ref = models.get_model(market.uow(), name, version).ref
-    versions = tuple(m.ref.version for m in models.list_models(market.uow()) if m.ref.name == name)
-    return ServedModel(ref.name, ref.version, versions, ref.signature)
+    model = models.get_model(market.uow(), name, version)
+    ref = model.ref
+    versions = tuple(m.ref.version for m in models.list_models(market.uow()) if m.ref.name == ref.name)
+    return ServedModel(ref.name, ref.version, versions, ref.signature, model.profile)
+
+
+def _index(market: Swarmex) -> Versions:
+    return tuple((model.ref.name, model.ref.version) for model in models.list_models(market.uow()))

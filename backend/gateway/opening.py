@@ -1,16 +1,32 @@
 """How a session comes to be: an order is placed, the market decides, the lease is taken up or the reason told."""
 
 import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import structlog
 
 from backend.bootstrap import Swarmex, utc_now
 from backend.domain.access import Principal
 from backend.domain.errors import Unavailable
-from backend.domain.ids import OrderId
+from backend.domain.ids import NodeId, OrderId
+from backend.gateway.errors import code_of
 from backend.gateway.limits import SESSION_POLL_S, SESSION_WAIT_S
 from backend.gateway.session import Session, SessionKey
 from backend.gateway.threads import Threads
 from backend.services import sessions as service
 from backend.storage.sessions import Session as GrantedSession
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Who asks for a session of which line, and what they pay for a slot-second at most."""
+
+    principal: Principal
+    key: SessionKey
+    limit_nano_per_slot_s: int | None = None
 
 
 class Bell:
@@ -36,24 +52,50 @@ async def open_session(
     market: Swarmex,
     threads: Threads,
     granted: Bell,
-    key: SessionKey,
-    principal: Principal,
-    limit_nano_per_slot_s: int | None,
+    wanted: Wanted,
+    never: Collection[NodeId] = (),
+    held_slots: int = 0,
 ) -> Session:
     """A session that the market granted; raises what the order was refused for, or Unavailable after SESSION_WAIT_S.
 
-    An order that is still open by then ends at its own deadline.
+    It is on no node in `never`; its line has `held_slots` already. What is not taken up by then, or is not waited for
+    any longer, is given up: a lease that came too late is charged until that moment only.
     """
-    order_id = await threads.run(
-        lambda: service.open_session(
-            market.uow(), utc_now(), principal, key.model, key.tier, limit_nano_per_slot_s, sla=key.sla
+    key = wanted.key
+    ordering = asyncio.create_task(
+        threads.run(
+            lambda: service.open_session(
+                market.uow(),
+                utc_now(),
+                wanted.principal,
+                key.model,
+                key.tier,
+                wanted.limit_nano_per_slot_s,
+                sla=key.sla,
+                never=never,
+                held_slots=held_slots,
+            )
         )
     )
     try:
+        order_id = await asyncio.shield(ordering)
         async with asyncio.timeout(SESSION_WAIT_S):
             return await _granted(market, threads, granted, key, order_id)
     except TimeoutError:
+        await _give_up(market, threads, ordering)
         raise Unavailable("the market has not decided in time", code="no_lease_in_time") from None
+    except asyncio.CancelledError:
+        await _give_up(market, threads, ordering)
+        raise
+
+
+async def _give_up(market: Swarmex, threads: Threads, ordering: asyncio.Task[OrderId]) -> None:
+    """If the coordinator does not hear it, settlement ends the lease when its window is over."""
+    try:
+        order_id = await ordering
+        await threads.run(lambda: service.abandon(market.uow(), utc_now(), order_id))
+    except Exception as error:
+        log.warning("session_not_given_up", code=code_of(error))
 
 
 async def _granted(market: Swarmex, threads: Threads, granted: Bell, key: SessionKey, order_id: OrderId) -> Session:
@@ -70,6 +112,7 @@ def _session(key: SessionKey, granted: GrantedSession, endpoint: str, token: str
     return Session(
         key=key,
         lease_id=granted.lease_id,
+        node_id=granted.node_id,
         node_name=granted.node_name,
         endpoint=endpoint,
         token=token,

@@ -1,17 +1,19 @@
-"""Routes of the Open Inference Protocol v2 over HTTP with JSON tensors: plain Starlette, in front of everything."""
+"""Routes of the Open Inference Protocol v2 over HTTP: plain Starlette, in front of everything."""
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from backend.domain import serving
 from backend.domain.errors import Unavailable
-from backend.gateway.callers import caller
+from backend.gateway.callers import caller, face_of_tier, let_in
 from backend.gateway.disconnects import ClientGone, while_connected
 from backend.gateway.gateway import Gateway
 from backend.gateway.inference import infer
 from backend.gateway.replies import json_reply
+from backend.gateway.repository import asked_model, repository_routes
 
-SERVER = {"name": "swarmex", "version": "1", "extensions": []}
+SERVER_NAME = "swarmex"
 CLIENT_GONE_STATUS = 499  # for the log: nobody reads it
 
 
@@ -20,6 +22,7 @@ def protocol_routes() -> list[Route]:
     model = "/v2/models/{model}"
     version = "/v2/models/{model}/versions/{version}"
     return [
+        *repository_routes(),
         *(Route(f"{path}/infer", _infer, methods=["POST"]) for path in (model, version)),
         *(Route(f"{path}/ready", _model_ready, methods=["GET"]) for path in (model, version)),
         *(Route(path, _model, methods=["GET"]) for path in (model, version)),
@@ -32,6 +35,7 @@ def protocol_routes() -> list[Route]:
 async def _infer(request: Request) -> Response:
     gateway = _gateway(request)
     principal = await caller(gateway.keys, request)
+    await let_in(gateway.rates, principal, face_of_tier(request), request)
     model = await gateway.models.get(request.path_params["model"], request.path_params.get("version"))
     await request.body()  # whatever arrives after the body is the client's leaving
     try:
@@ -41,22 +45,17 @@ async def _infer(request: Request) -> Response:
 
 
 async def _model(request: Request) -> Response:
-    gateway = _gateway(request)
-    await caller(gateway.keys, request)
-    model = await gateway.models.get(request.path_params["model"], request.path_params.get("version"))
-    about = {"name": model.name, "versions": [str(v) for v in model.versions], "platform": "onnx_onnxruntime"}
-    return json_reply({**about, **model.signature.to_wire()})
+    model = await asked_model(request)
+    return json_reply(serving.model_metadata(model.name, model.versions, model.signature))
 
 
 async def _model_ready(request: Request) -> Response:
-    gateway = _gateway(request)
-    await caller(gateway.keys, request)
-    model = await gateway.models.get(request.path_params["model"], request.path_params.get("version"))
+    model = await asked_model(request)
     return json_reply({"name": model.name, "ready": True})
 
 
 async def _server(request: Request) -> Response:  # noqa: ARG001  # a route is given its request
-    return json_reply(SERVER)
+    return json_reply(serving.server_metadata(SERVER_NAME))
 
 
 async def _live(request: Request) -> Response:  # noqa: ARG001  # a route is given its request

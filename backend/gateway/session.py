@@ -1,22 +1,27 @@
 """One session: a node leased by an account for a model, paid for window by window."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from backend.domain.access import Spender
 from backend.domain.errors import Conflict, SwarmexError
-from backend.domain.ids import LeaseId
+from backend.domain.ids import LeaseId, NodeId
 from backend.domain.leases import IDLE_S, RENEW_AT, WINDOW_S
 from backend.domain.money import charge_nano, format_credits
 from backend.domain.sla import Measured
 from backend.gateway.admission import Admission
+from backend.gateway.errors import Busy
 from backend.gateway.limits import SESSION_IN_FLIGHT_MAX
 from backend.gateway.tally import Tally
+from backend.gateway.target import Target
+from backend.storage.allowances import PooledLease
 
 
 @dataclass(frozen=True, slots=True)
 class SessionKey:
-    """What a session is opened for; requests that share it share the lease."""
+    """What sessions are opened for; requests that share it share the leases."""
 
     spender: Spender
     model: str
@@ -30,6 +35,7 @@ class Session:
 
     key: SessionKey
     lease_id: LeaseId
+    node_id: NodeId
     node_name: str
     endpoint: str
     token: str
@@ -41,7 +47,15 @@ class Session:
     refused: SwarmexError | None = None  # why the next window could not be bought, when last tried
     requests: Admission = field(default_factory=lambda: Admission(SESSION_IN_FLIGHT_MAX))
     tally: Tally = field(default_factory=Tally)
+    target: Target = field(default_factory=Target)
     told: int = 0  # how many of its requests the coordinator has heard of
+    pool: PooledLease | None = None  # if all users share it, and pay by the request
+
+    @contextmanager
+    def place(self, now_s: float) -> Iterator[None]:
+        """Hold one of its places for a request that is sent now; raises Busy when there is none."""
+        with self.requests.place(Busy("too many requests of this session are under way")), self.target.asked(now_s):
+            yield
 
     def untold(self) -> Measured | None:
         """What its node has served until now; None if nobody promised anything, or the coordinator knows it already."""
@@ -63,6 +77,11 @@ class Session:
         """Whether nobody has used it for IDLE_S."""
         return self.requests.taken == 0 and now - self.used_at >= timedelta(seconds=IDLE_S)
 
+    @property
+    def unused(self) -> bool:
+        """Whether no request was ever sent on it."""
+        return self.requests.taken == 0 and self.tally.total().requests == 0
+
     def due(self, now: datetime) -> bool:
         """Whether half of the window is gone, so that the next one is bought."""
         return self.window_ends_at - now <= timedelta(seconds=WINDOW_S * (1 - RENEW_AT))
@@ -72,9 +91,13 @@ class Session:
         elapsed_us = max(timedelta(0), min(now, self.window_ends_at) - self.granted_at) // timedelta(microseconds=1)
         return charge_nano(self.price_nano_per_slot_s * self.slots, elapsed_us)
 
+    def within(self, limit_nano_per_slot_s: int | None) -> bool:
+        """Whether its price is what a request is willing to pay."""
+        return limit_nano_per_slot_s is None or limit_nano_per_slot_s >= self.price_nano_per_slot_s
+
     def require_within(self, limit_nano_per_slot_s: int | None) -> None:
         """Raise Conflict when the session's price is above what a request is willing to pay."""
-        if limit_nano_per_slot_s is not None and limit_nano_per_slot_s < self.price_nano_per_slot_s:
+        if not self.within(limit_nano_per_slot_s):
             raise Conflict(
                 "the open session costs more than this limit",
                 code="limit_below_session_price",

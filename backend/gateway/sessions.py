@@ -1,54 +1,134 @@
-"""The sessions of this process: opened on first use, prepaid in windows, ended when idle, dropped when revoked."""
+"""The sessions of this process, in lines: opened on demand, paid by windows, ended when idle, dropped when revoked."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Collection
+from random import Random
 
 import structlog
 
-from backend.bootstrap import Swarmex, utc_now
-from backend.domain.access import Principal
-from backend.domain.errors import BudgetExceeded, Conflict, InsufficientFunds, NotFound, SwarmexError, Unavailable
-from backend.domain.leases import LeaseState
+from backend.bootstrap import Swarmex, new_id, utc_now
+from backend.domain.errors import Unavailable
+from backend.domain.ids import GatewayId, NodeId, OrderId
 from backend.domain.orders import CloseReason
 from backend.gateway import opening
-from backend.gateway.errors import code_of
-from backend.gateway.limits import SESSION_TICK_S, SESSIONS_MAX
+from backend.gateway.errors import Busy, code_of
+from backend.gateway.limits import LINE_KEPT_S, LINES_MAX, SESSION_TICK_S, SESSIONS_MAX
+from backend.gateway.line import Line
+from backend.gateway.opening import Wanted
+from backend.gateway.pool_opening import open_pooled
+from backend.gateway.router_view import RouterFigures, router_figures
 from backend.gateway.session import Session, SessionKey
 from backend.gateway.threads import Threads
-from backend.services import sessions as service
+from backend.gateway.upkeep import Upkeep
+from backend.messaging.spans import span
+from backend.services.pools import POOL_TIER
 
 log = structlog.get_logger(__name__)
 
 
 class Sessions:
-    """At most one session per (spender, model, tier, SLA or none); everything here runs in one event loop."""
+    """One line of sessions per (spender, model, tier, SLA or none); everything here runs in one event loop."""
 
-    def __init__(self, market: Swarmex, threads: Threads) -> None:
+    def __init__(
+        self,
+        market: Swarmex,
+        threads: Threads,
+        refuses: Callable[[str], bool],
+        random: Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._market = market
         self._threads = threads
-        self._live: dict[SessionKey, Session] = {}
-        self._opening: dict[SessionKey, asyncio.Task[Session]] = {}
-        self._reports: set[asyncio.Task[None]] = set()  # one per session that is kept no longer
+        self._refuses = refuses
+        self._random = random or Random()  # noqa: S311  # spreads load, guards nothing
+        self._clock = clock
+        self._lines: dict[SessionKey, Line] = {}
         self._granted = opening.Bell()
+        self._upkeep = Upkeep(market, threads)
+        self.gateway_id = GatewayId(new_id())
 
-    async def get(
-        self, principal: Principal, model: str, tier: str, limit_nano_per_slot_s: int | None, *, sla: bool = False
-    ) -> Session:
-        """The caller's session, opened if there is none; raises the reason why none can be had.
+    @property
+    def pools(self) -> list[OrderId]:
+        """The leases that all users share, for which the process must be heard of."""
+        return [session.pool.order_id for session in self._all() if session.pool]
 
-        Whoever asks while it is being opened waits for the same one.
+    @property
+    def lines(self) -> list[Line]:
+        """All lines as they are now."""
+        return list(self._lines.values())
+
+    def figures(self) -> list[RouterFigures]:
+        """What the router does at the moment, for monitoring; any thread may ask."""
+        return router_figures(self.lines, self._clock())
+
+    async def first(self, wanted: Wanted) -> Session:
+        """A session for a request, opened if its line has none; raises the reason why none can be had.
+
+        Whoever asks while the first of a line is being opened waits for the same one. Where more are needed, another
+        is opened meanwhile.
         """
-        key = SessionKey(principal.spender, model, tier, sla)
-        live = self._live.get(key)
-        if live is not None and live.refused is not None and not live.paid(utc_now()):
-            if refused := await self._renew(live):  # money may have come meanwhile
-                raise refused
-            live = self._live.get(key)
-        if live is None or not live.paid(utc_now()):
-            live = await self._opened(key, principal, limit_nano_per_slot_s)
-        live.require_within(limit_nano_per_slot_s)
-        live.used_at = utc_now()
-        return live
+        line = self._line(wanted.key)
+        line.budget.request(self._clock())
+        session = self._chosen(line, wanted)
+        if session is None:
+            await self._revive(line)
+            session = self._chosen(line, wanted)
+        if session is None:
+            session = await self._opened(line, wanted)
+            if not session.within(wanted.limit_nano_per_slot_s):
+                self.unpaid(session)
+            session.require_within(wanted.limit_nano_per_slot_s)
+        return self._used(session)
+
+    async def another(self, wanted: Wanted, tried: Collection[NodeId]) -> Session | None:
+        """A session for a request that these nodes did not take; None when none can be had soon.
+
+        Opened if its line has none on other nodes; not again until some time after a refusal.
+        """
+        line = self._line(wanted.key)
+        try:
+            session = self._chosen(line, wanted, tried)
+            if session is None and (line.opening or (line.has_room() and line.growth.allowed(self._clock()))):
+                session = await self._opened(line, wanted, line.avoided(self._clock()) | set(tried))
+        except Exception as error:  # whatever it is, the request has a reason of its own to fail
+            log.info("no_other_session", model=wanted.key.model, code=code_of(error))
+            return None
+        if session is None or session.node_id in tried or not session.within(wanted.limit_nano_per_slot_s):
+            return None
+        return self._used(session)
+
+    def may_retry(self, wanted: Wanted) -> bool:
+        """Whether one more retry is within the budget of the line; then it is taken from it."""
+        return self._line(wanted.key).budget.retry(self._clock())
+
+    def busy(self, session: Session) -> None:
+        """Its node takes no more at the moment."""
+        if line := self._lines.get(session.key):
+            line.busy(session)
+
+    def failed(self, session: Session, *, by_node: bool) -> None:
+        """A request on it failed, by the node's doing or, perhaps, by its own."""
+        if line := self._lines.get(session.key):
+            line.failed(session, self._clock(), by_node=by_node)
+
+    def lost(self, session: Session, *, gone: bool) -> None:
+        """End a session, so that requests are leased another: its node is gone, or another agent serves there."""
+        if gone and (line := self._lines.get(session.key)):
+            line.lose(session, self._clock())
+        if self._drop(session, CloseReason.NODE_LOST):
+            self._upkeep.end_aside(session, CloseReason.NODE_LOST)
+
+    def unpaid(self, session: Session) -> None:
+        """Nobody pays for a request on it: a shared lease that has served nobody yet is given back at once."""
+        if session.pool and session.unused and self._drop(session, CloseReason.SESSION_IDLE):
+            self._upkeep.end_aside(session, CloseReason.SESSION_IDLE)
+
+    def answered(self, session: Session) -> None:
+        """A request is over, well or not: of a session that is kept no longer, the last one tells how it went."""
+        session.used_at = utc_now()
+        if session.key.sla and session.requests.taken == 0 and not self._kept(session):
+            self._upkeep.report(session)
 
     def granted(self) -> None:
         """The market may have decided: those who wait for a lease look now."""
@@ -65,114 +145,138 @@ class Sessions:
 
     async def tick(self) -> None:
         """One look at every session: drop what was ended elsewhere, end what is idle, renew what is used."""
-        kept = list(self._live.values())
+        for line in self.lines:
+            line.tick(self._clock())
+            self._tidy(line)
+        kept = self._all()
         if not kept:
             return
-        states = await self._threads.run(
-            lambda: service.states(self._market.uow(), [session.lease_id for session in kept])
-        )
-        active = [session for session in kept if states.get(session.lease_id) == LeaseState.ACTIVE]
-        for session in kept:
-            if session not in active:
-                self._forget(session)
-        await asyncio.gather(*(self._attend(session) for session in active))
-
-    async def lost(self, session: Session) -> None:
-        """The node of a session cannot be reached: end it, so that the next request is leased another."""
-        await self._end(session, CloseReason.NODE_LOST)
-
-    def answered(self, session: Session) -> None:
-        """A request is over, well or not: of a session that is kept no longer, the last one tells how it went."""
-        if session.key.sla and session.requests.taken == 0 and self._live.get(session.key) is not session:
-            self._report(session)
+        for session in await self._upkeep.ended(kept):
+            self._forget(session)
+        await asyncio.gather(*(self._attend(session) for session in kept if self._kept(session)))
 
     async def close(self) -> None:
         """End every session, so that nobody pays for a gateway that is gone."""
-        for task in self._opening.values():
+        opening = [line.opening for line in self.lines if line.opening]
+        for task in opening:
             task.cancel()
-        await self._end_all(list(self._live.values()))
-        await asyncio.gather(*self._reports)
+        ends = [self._end(session, CloseReason.SESSION_IDLE) for session in self._all()]
+        await asyncio.gather(*ends, *opening, return_exceptions=True)
+        await self._upkeep.close()
 
-    async def _end_all(self, sessions: Sequence[Session]) -> None:
-        await asyncio.gather(*(self._end(session, CloseReason.SESSION_IDLE) for session in sessions))
+    @staticmethod
+    def _used(session: Session) -> Session:
+        """It is wanted, so it is not idle; a shared one only by what is paid for, else it is kept for free."""
+        if session.pool is None:
+            session.used_at = utc_now()
+        return session
 
-    async def _opened(self, key: SessionKey, principal: Principal, limit_nano_per_slot_s: int | None) -> Session:
-        task = self._opening.get(key)
+    def _chosen(self, line: Line, wanted: Wanted, tried: Collection[NodeId] = ()) -> Session | None:
+        """One of those that there are; another is opened beside them if they are too few."""
+        now_s = self._clock()
+        try:
+            session = line.choose(wanted.limit_nano_per_slot_s, utc_now(), now_s, tried)
+        except Busy:
+            self._grow(line, wanted, now_s)
+            raise
+        self._grow(line, wanted, now_s)
+        return session
+
+    def _grow(self, line: Line, wanted: Wanted, now_s: float) -> None:
+        """Open another lease beside those that there are, if they are too few."""
+        if line.sessions and line.wants_another(now_s) and self._room():
+            self._begin_opening(line, wanted, line.avoided(now_s))
+
+    async def _revive(self, line: Line) -> None:
+        """Buy the next window of sessions that had no money for it: some may have come. Raises what still lacks."""
+        for session in [s for s in line.sessions if s.refused and not s.paid(utc_now())]:
+            if not await self._upkeep.renew(session):
+                self._forget(session)
+            elif session.refused:
+                raise session.refused
+
+    async def _opened(self, line: Line, wanted: Wanted, never: Collection[NodeId] = ()) -> Session:
+        task = line.opening
         if task is None:
-            if len(self._live) + len(self._opening) >= SESSIONS_MAX:
+            if not self._room():
                 raise Unavailable(f"{SESSIONS_MAX} sessions are open", code="too_many_sessions")
-            task = asyncio.create_task(self._open(key, principal, limit_nano_per_slot_s))
-            self._opening[key] = task
-            task.add_done_callback(lambda done: self._settle(key, done))
+            task = self._begin_opening(line, wanted, never)
         return await asyncio.shield(task)
 
-    def _settle(self, key: SessionKey, done: asyncio.Task[Session]) -> None:
-        del self._opening[key]
-        if not done.cancelled():
-            done.exception()  # read, in case all who waited have left
+    def _begin_opening(self, line: Line, wanted: Wanted, never: Collection[NodeId]) -> asyncio.Task[Session]:
+        task = line.opening = asyncio.create_task(self._open(line, wanted, frozenset(never)))
+        task.add_done_callback(lambda done: self._settle(line, done))
+        return task
 
-    async def _open(self, key: SessionKey, principal: Principal, limit_nano_per_slot_s: int | None) -> Session:
-        session = await opening.open_session(
-            self._market, self._threads, self._granted, key, principal, limit_nano_per_slot_s
-        )
-        if outlived := self._live.get(key):
+    def _settle(self, line: Line, done: asyncio.Task[Session]) -> None:
+        line.opening = None
+        if done.cancelled():
+            return
+        error = done.exception()  # nobody else may have waited for it
+        if isinstance(error, Exception):
+            line.growth.refused(self._clock())
+            log.info("session_not_opened", model=line.key.model, code=code_of(error), leases=len(line.sessions))
+        else:
+            line.growth.granted(beside_others=len(line.sessions) > 1)
+
+    async def _open(self, line: Line, wanted: Wanted, never: frozenset[NodeId]) -> Session:
+        held = sum(session.slots for session in line.sessions)
+        key = wanted.key
+        with span("session.open", swarmex__model=key.model, swarmex__tier=str(key.tier)):
+            if key.tier == POOL_TIER:
+                session = await open_pooled(self._market, self._threads, self._granted, self.gateway_id, key, never)
+            else:
+                session = await opening.open_session(self._market, self._threads, self._granted, wanted, never, held)
+        for outlived in [kept for kept in line.sessions if not kept.paid(utc_now())]:
             self._forget(outlived)
-        self._live[key] = session
-        log.info("session_opened", lease_id=str(session.lease_id), node=session.node_name)
+        line.add(session)
+        log.info("session_opened", lease_id=str(session.lease_id), node=session.node_name, leases=len(line.sessions))
         return session
 
     async def _attend(self, session: Session) -> None:
         now = utc_now()
         if session.idle(now):
             await self._end(session, CloseReason.SESSION_IDLE)
-        elif session.due(now):
-            await self._renew(session)
-
-    async def _renew(self, session: Session) -> SwarmexError | None:
-        """Buy the next window. Without money the session is paused and tried again; in silence its window runs out."""
-        measured = session.untold()
-        try:
-            session.window_ends_at = await self._threads.run(
-                lambda: service.renew(self._market.uow(), utc_now(), session.lease_id, measured)
-            )
-            session.refused = None
-            session.heard(measured)
-        except (InsufficientFunds, BudgetExceeded) as error:
-            if session.refused is None:
-                log.warning("session_paused", lease_id=str(session.lease_id), code=error.code)
-            session.refused = error
-            return error
-        except (Conflict, NotFound):
+        elif session.due(now) and not await self._upkeep.renew(session):
             self._forget(session)
-        except Exception as error:
-            log.warning("session_not_renewed", lease_id=str(session.lease_id), code=code_of(error))
-        return None
 
     async def _end(self, session: Session, reason: CloseReason) -> None:
-        """End a session; if the coordinator does not hear it, settlement ends it when its window is over."""
         self._drop(session, reason)
-        measured = session.untold()
-        try:
-            await self._threads.run(
-                lambda: service.end(self._market.uow(), utc_now(), session.lease_id, reason, measured)
-            )
-            session.heard(measured)
-        except Exception as error:
-            log.warning("session_not_ended", lease_id=str(session.lease_id), code=code_of(error))
+        await self._upkeep.end(session, reason)
 
     def _forget(self, session: Session) -> None:
         """Keep a session no longer that has ended without us; what was measured of it is told all the same."""
         self._drop(session, "ended_elsewhere")
-        self._report(session)
+        self._upkeep.report(session)
 
-    def _report(self, session: Session) -> None:
-        """Tell the coordinator, aside from whatever goes on, what it has not heard of a session that has ended."""
-        if session.untold():
-            task = asyncio.create_task(self._end(session, CloseReason.WINDOW_ENDED))
-            self._reports.add(task)
-            task.add_done_callback(self._reports.discard)
-
-    def _drop(self, session: Session, reason: str) -> None:
-        if self._live.get(session.key) is session:
-            del self._live[session.key]
+    def _drop(self, session: Session, reason: str) -> bool:
+        """Keep a session no longer; whether it was kept."""
+        line = self._lines.get(session.key)
+        dropped = line is not None and line.drop(session)
+        if dropped:
             log.info("session_dropped", lease_id=str(session.lease_id), reason=reason)
+        return dropped
+
+    def _line(self, key: SessionKey) -> Line:
+        line = self._lines.get(key)
+        if line is None:
+            if len(self._lines) >= LINES_MAX:
+                raise Unavailable(f"{LINES_MAX} lines of sessions are in use", code="too_many_sessions")
+            line = self._lines[key] = Line(key, self._refuses, self._random)
+        line.used_s = self._clock()
+        return line
+
+    def _tidy(self, line: Line) -> None:
+        """Forget a line that has had nothing for longer than any request could wait for it."""
+        if not line.sessions and line.opening is None and self._clock() - line.used_s > LINE_KEPT_S:
+            del self._lines[line.key]
+
+    def _all(self) -> list[Session]:
+        return [session for line in self._lines.values() for session in line.sessions]
+
+    def _kept(self, session: Session) -> bool:
+        line = self._lines.get(session.key)
+        return line is not None and any(session is kept for kept in line.sessions)
+
+    def _room(self) -> bool:
+        return sum(len(line.sessions) + (line.opening is not None) for line in self._lines.values()) < SESSIONS_MAX

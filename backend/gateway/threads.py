@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from backend.domain.errors import Unavailable
@@ -27,7 +28,8 @@ class Threads:
             raise Unavailable("too many look-ups are waiting", code="overloaded")
         self._places -= 1
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._pool, call)
+        # In the caller's context: what it does there belongs to the same trace.
+        future = loop.run_in_executor(self._pool, copy_context().run, call)
         future.add_done_callback(self._leave)
         try:
             async with asyncio.timeout(timeout_s):

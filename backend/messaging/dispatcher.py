@@ -13,7 +13,8 @@ from backend.messaging.breaker_errors import BreakerOpen
 from backend.messaging.breaker_policy import BreakerPolicy
 from backend.messaging.celery_app import celery_app
 from backend.messaging.queues import MESSAGE_VERSION, RUN_UNIT, TRACE_HEADER, VERSION_HEADER
-from backend.messaging.tracing import TraceContext
+from backend.messaging.spans import LINKS_MAX, Kind, Span, entry
+from backend.messaging.tracing import TraceContext, joined
 
 PIPELINE_MAX = 500  # messages that travel to Redis in one round trip
 BREAKER_POLICY = BreakerPolicy(fail_max=3, recovery_s=1.0)  # a send to a Redis that hangs costs seconds
@@ -60,21 +61,20 @@ class Dispatcher:
             for unit in units:
                 # Nothing is declared: a direct exchange without a name is a plain push to the queue's key.
                 # A declared one routes through bindings kept in Redis, which FLUSHALL removes unnoticed.
-                self._app.send_task(
-                    RUN_UNIT,
-                    args=[str(unit.unit_id)],
-                    task_id=str(unit.unit_id),
-                    queue=unit.queue,
-                    priority=unit.priority,
-                    headers={
-                        VERSION_HEADER: MESSAGE_VERSION,
-                        TRACE_HEADER: TraceContext.of_unit(unit.unit_id).header,
-                    },
-                    ignore_result=True,
-                    declare=[],
-                    retry=False,
-                    producer=producer,
-                )
+                with _span(unit) as span:
+                    assert span.context is not None
+                    self._app.send_task(
+                        RUN_UNIT,
+                        args=[str(unit.unit_id)],
+                        task_id=str(unit.unit_id),
+                        queue=unit.queue,
+                        priority=unit.priority,
+                        headers={VERSION_HEADER: MESSAGE_VERSION, TRACE_HEADER: span.context.header},
+                        ignore_result=True,
+                        declare=[],
+                        retry=False,
+                        producer=producer,
+                    )
 
     def close(self) -> None:
         """Drop the connection; the next `send` opens a new one."""
@@ -85,3 +85,18 @@ class Dispatcher:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.release()  # type: ignore[no-untyped-call]  # typed in part
+
+
+def _span(unit: Dispatch) -> Span:
+    """What a message is sent in: the trace of its one cause, or one of its own that is linked to all of them."""
+    parent, links = joined(unit.traces, LINKS_MAX)
+    return entry(
+        "unit.send",
+        Kind.PRODUCER,
+        parent,
+        links,
+        TraceContext.of_unit(unit.unit_id),
+        messaging__system="celery",
+        messaging__destination__name=unit.queue,
+        messaging__message__id=str(unit.unit_id),
+    )

@@ -128,21 +128,30 @@ def make_key(uow: UnitOfWork, now: datetime, bearer: Principal, label: str) -> N
 def revoke_key(uow: UnitOfWork, now: datetime, key_id: KeyId, actor: Principal) -> None:
     """End a key of the actor's account (admins: of any; members: their own); twice is once. Raises NotFound."""
     with uow:
-        bearer = uow.keys.find(key_id)
-        if bearer is None:
-            raise NotFound("key", key_id)
-        own = bearer.account_id == actor.account_id and actor.member_id in (None, bearer.member_id)
-        own = own or bearer.member_id == actor.actor
-        if not own:
-            try:
-                check_manages(uow, actor, bearer.account_id)
-            except NotFound:
-                raise NotFound("key", key_id) from None
+        bearer = find_own_key(uow, key_id, actor)
         uow.keys.revoke(key_id, now)
         uow.changes.bump(CHANGED_KEYS)
         uow.emit(Event(Topic.KEYS_CHANGED))
         record(uow, now, actor, "key.revoke", f"key {key_id}", account=str(bearer.account_id))
         uow.commit()
+
+
+def find_own_key(uow: UnitOfWork, key_id: KeyId, actor: Principal) -> Principal:
+    """Whom a key of the actor's account speaks for (admins: any; members: their own), inside an open unit of work.
+
+    Raises NotFound for others' keys, Forbidden(`owner_needed`) for keys of fellow members.
+    """
+    bearer = uow.keys.find(key_id)
+    if bearer is None:
+        raise NotFound("key", key_id)
+    own = bearer.account_id == actor.account_id and actor.member_id in (None, bearer.member_id)
+    own = own or bearer.member_id == actor.actor
+    if not own:
+        try:
+            check_manages(uow, actor, bearer.account_id)
+        except NotFound:
+            raise NotFound("key", key_id) from None
+    return bearer
 
 
 def authenticate(uow: UnitOfWork, secret: str) -> Principal:

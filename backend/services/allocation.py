@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from backend.domain.ageing import Emptying
+from backend.domain.allowances import POOL_ID
 from backend.domain.auctions import DEFAULT_MECHANISM, Ask, Book, Clearing, Fill, Miss
 from backend.domain.events import Event, Topic
 from backend.domain.ids import EpochId, LeaseId, NodeId, OrderId, TradeId, WindowId
@@ -22,9 +23,10 @@ from backend.domain.work import (
     share,
 )
 from backend.messaging.queues import TIER_PRIORITY
+from backend.messaging.spans import clock_ns, finished
 from backend.services.epochs import log_clearing
 from backend.services.preemption import Cleared, give_notice
-from backend.services.queueing import KEPT, dialled_only, keep_free, queue, withheld
+from backend.services.queueing import KEPT, keep_free, queue, withheld
 from backend.storage.ids import new_id
 from backend.storage.leases import Grant, OpenLease
 from backend.storage.order_rows import Order
@@ -63,6 +65,7 @@ def clear_markets(new_uow: Callable[[], UnitOfWork], now: datetime) -> Epoch:
 
 def clear_market(uow: UnitOfWork, now: datetime, market: Market) -> Epoch:
     """One epoch of one market, in a constant number of statements; empty when another agent is at it."""
+    started_ns = clock_ns()
     with uow:
         if not uow.orders.lock_market(market):
             return Epoch()
@@ -72,7 +75,7 @@ def clear_market(uow: UnitOfWork, now: datetime, market: Market) -> Epoch:
         asks = uow.offers.lock_open(market, now)
         rule = uow.market_rules.of(market)
         spot = uow.markets.spot(market) or _first_spot(asks, rule.control)
-        bids = dialled_only(uow, orders, [order.bid() for order in orders], [ask.node_id for ask in asks])
+        bids = [order.bid() for order in orders]
         # Under other rules what a node has free could go to orders for slots before the one that it empties for.
         kept = keep_free(now, market, orders, bids, asks, spot) if rule.mechanism == DEFAULT_MECHANISM else None
         if kept:
@@ -87,7 +90,10 @@ def clear_market(uow: UnitOfWork, now: datetime, market: Market) -> Epoch:
         advanced = _move_on(uow, now, market, clearing, {id_: by_id[id_] for id_ in by_id.keys() - waiting}, kept)
         uow.emit(Event(Topic.ORDERS_CLEARED, str(market)))
         uow.commit()
-    return Epoch(frozenset(fill.order_id for fill in clearing.fills), advanced)
+    winners = {fill.order_id for fill in clearing.fills}
+    traces = (by_id[order].traceparent for order in winners)
+    finished("market.clear", started_ns, traces, swarmex__market=str(market), swarmex__leased=len(winners))
+    return Epoch(frozenset(winners), advanced)
 
 
 def _first_spot(asks: Sequence[Ask], control: Control) -> int:
@@ -98,7 +104,7 @@ def _first_spot(asks: Sequence[Ask], control: Control) -> int:
 def _grant(
     uow: UnitOfWork, now: datetime, epoch_id: EpochId, fills: Sequence[Fill], orders: dict[OrderId, Order]
 ) -> None:
-    """Trades and leases for the winners; work is dispatched, sessions begin their first window."""
+    """Trades and leases for the winners; work is dispatched, sessions begin their first window, if they pay by time."""
     if not fills:
         return
     grants = [
@@ -130,11 +136,20 @@ def _grant(
                 "open",
             )
             for g in grants
-            if orders[g.order_id].workload == SESSION
+            if orders[g.order_id].workload == SESSION and orders[g.order_id].account_id != POOL_ID
         ]
     )
     leases = [  # on the first of an order nothing can be queued, so they need not be read again
-        OpenLease(g.lease_id, g.order_id, queues[g.node_id], orders[g.order_id].tier, g.slots, 0, 0)
+        OpenLease(
+            g.lease_id,
+            g.order_id,
+            queues[g.node_id],
+            orders[g.order_id].tier,
+            g.slots,
+            0,
+            0,
+            orders[g.order_id].traceparent,
+        )
         for g in grants
         if orders[g.order_id].started_at is None
     ]
@@ -232,4 +247,5 @@ def room_of(lease: OpenLease) -> Room:
         lease.slots,
         max(0, units * UNIT_ITEMS_MAX - lease.items),
         max(0, units * UNIT_US_MAX * PROFILE_FACTOR - lease.us_max),
+        lease.traceparent,
     )

@@ -32,10 +32,19 @@ MEANINGS = {
     Figure.PAID: "the payout is not what is held or was paid for it, or a payment has no payout",
     Figure.DISPUTED: "what was withheld, restored or given back is not what the dispute says",
     Figure.PROMISED: "what was withheld, restored or credited is not what SLA windows say, or does not cover open ones",
+    Figure.REQUESTS: "what an allowance was used for, lease by lease, is not what was charged for it",
     Figure.SUM: "money was made or lost: the sum of all balances must be 0",
 }
 # Compared one by one in any case: there are few, or fingerprints need a join.
-_SINGLY = {Figure.REVERSAL, Figure.USAGE, Figure.LINES, Figure.BILLED, Figure.DISPUTED, Figure.PROMISED}
+_SINGLY = {
+    Figure.REVERSAL,
+    Figure.USAGE,
+    Figure.LINES,
+    Figure.BILLED,
+    Figure.DISPUTED,
+    Figure.PROMISED,
+    Figure.REQUESTS,
+}
 _DEEP = tuple(figure for figure in Figure if figure not in (Figure.BALANCE, Figure.RESERVED, Figure.SUM))
 
 

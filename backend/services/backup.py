@@ -16,6 +16,7 @@ from backend.domain.backups import (
 )
 from backend.domain.errors import Invalid, Unavailable
 from backend.domain.money import format_credits
+from backend.domain.uploads import FOLDER as UPLOADS
 from backend.services.audit import AuditReport, examine
 from backend.services.log import record
 from backend.storage import dump, programs
@@ -136,7 +137,8 @@ def _record(uow: UnitOfWork, now: datetime, made: Manifest) -> None:
 
 
 def _copy_objects(objects: ObjectStore, folder: BackupFolder, models: Mapping[str, str], tell: Tell) -> dict[str, Kept]:
-    there = dict(objects.keys())
+    stored = objects.keys()
+    there = {key: size for key, size in stored if not key.startswith(UPLOADS)}  # which come and go
     missing = [Damage("model_file_missing", f"the store has no {key}") for key in models if key not in there]
     _require_models(missing, "`swarmex model register NAME FILE` of the same file puts it back")
     total, done, copied = sum(there.values()), 0, {}
@@ -144,7 +146,12 @@ def _copy_objects(objects: ObjectStore, folder: BackupFolder, models: Mapping[st
     for key, size in there.items():
         target = folder.object(key)
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        objects.get_file(key, target)
+        try:
+            objects.get_file(key, target)
+        except FileNotFoundError:
+            if key in models:
+                raise
+            continue  # a file or a part of a batch that was deleted meanwhile
         copied[key] = kept(target)
         done += size
         tell(OBJECTS, done, total)

@@ -113,7 +113,9 @@ def raise_held(
         )
         for need in needs
     ]
-    uow.ledger.write(books.applied(outcomes), now)
+    applied = books.applied(outcomes)
+    uow.ledger.write(applied, now)
+    tell(uow, of_budgets(tallies, now) + of_wallets(limits, locked, applied, now))
     return outcomes
 
 

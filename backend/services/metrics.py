@@ -1,12 +1,12 @@
 """What the market's books look like from above, for monitoring."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from backend.domain.incidents import IncidentKind
 from backend.storage.audit_runs import AuditRun
-from backend.storage.figures import Money, Waiting
+from backend.storage.figures import Count, Money, Waiting
 from backend.storage.unit_of_work import UnitOfWork
 
 
@@ -19,11 +19,17 @@ class Figures:
     waiting: Waiting
     audits: list[AuditRun]
     incidents: Mapping[IncidentKind, int] = field(default_factory=dict)  # open ones, by kind
+    going_on: Sequence[Count] = ()
 
 
 def figures(uow: UnitOfWork, now: datetime) -> Figures:
-    """Four statements, each on an index or a small table."""
+    """Five statements, each on an index or a small table."""
     with uow:
         return Figures(
-            now, uow.figures.money(), uow.figures.waiting(), uow.audit_runs.newest(), uow.incidents.open_counts()
+            now,
+            uow.figures.money(),
+            uow.figures.waiting(),
+            uow.audit_runs.newest(),
+            uow.incidents.open_counts(),
+            uow.figures.going_on(now),
         )

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 
+import orjson
 import structlog
 
 from backend.domain.errors import Conflict, NotFound
@@ -85,10 +86,22 @@ def extend(uow: UnitOfWork, node: NodePrincipal, agent_id: AgentId, held: Sequen
 def commit(
     uow: UnitOfWork, now: datetime, node: NodePrincipal, agent_id: AgentId, results: Sequence[ItemResult]
 ) -> set[ItemId]:
-    """Record results; those that counted. A stale fence, and an item of another node, are void."""
+    """Record results; those that counted. A stale fence, and an item of another node, are void.
+
+    Outputs that are no answer of the protocol's are nothing to be paid for: such an item has failed on this attempt.
+    """
+    answers: list[ItemResult] = []
+    wrong: list[ItemFailure] = []
+    for result in results:
+        if _is_answer(result.outputs):
+            answers.append(result)
+        else:
+            wrong.append(ItemFailure(result.item_id, result.fence, "the node's outputs are no answer"))
     with uow:
         _check_agent(uow, node, agent_id)
-        committed = uow.node_work.commit(agent_id, results)
+        committed = uow.node_work.commit(agent_id, answers)
+        if wrong and uow.node_work.fail(agent_id, wrong):  # after it: this locks units too, and items come before them
+            uow.emit(Event(Topic.UNITS_READY))
         if committed:
             _notice(uow, now, node, committed)
             uow.emit(Event(Topic.WORK_COMMITTED))
@@ -119,18 +132,27 @@ def release(uow: UnitOfWork, node: NodePrincipal, agent_id: AgentId, held: Seque
 
 
 def list_models(uow: UnitOfWork) -> list[Model]:
-    """Every registered model."""
+    """Every model that a node may be asked to run."""
     with uow:
-        return uow.models.all()
+        return uow.models.runnable()
 
 
 def model_file(uow: UnitOfWork, objects: ObjectStore, model_id: ModelId) -> tuple[Model, Iterator[bytes]]:
     """A model and its file piece by piece; raises NotFound for the model or its file."""
     with uow:
-        model = next((m for m in uow.models.all() if m.ref.model_id == model_id), None)
+        model = uow.models.find(model_id)
     if model is None or not objects.exists(model.ref.uri):
         raise NotFound("model", model_id)
     return model, objects.chunks(model.ref.uri)
+
+
+def _is_answer(outputs: bytes) -> bool:
+    """Whether outputs are a JSON object with a list of tensors; what is in them, canaries tell."""
+    try:
+        said = orjson.loads(outputs)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(said, dict) and isinstance(said.get("outputs"), list)
 
 
 def _notice(uow: UnitOfWork, now: datetime, node: NodePrincipal, committed: Collection[ItemId]) -> None:

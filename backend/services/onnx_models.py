@@ -11,7 +11,8 @@ import numpy as np
 import onnxruntime
 
 from backend.domain.errors import Invalid
-from backend.domain.tensors import DATATYPES, Array, Signature, TensorSpec
+from backend.domain.remote_models import DOCUMENT_BYTES_MAX, is_remote, parse_remote
+from backend.domain.tensors import DATATYPES, Array, Signature, TensorSpec, as_texts
 from backend.domain.work import Profile
 
 PROFILE_ROWS = 32
@@ -57,12 +58,26 @@ def inspect(path: Path) -> tuple[Signature, Profile]:
         ) from error
 
 
+def inspect_trusted(path: Path) -> tuple[Signature, Profile]:
+    """As `inspect`, and what a document says that names a model elsewhere; raises also Invalid(`invalid_remote_model`).
+
+    For files of the operator's own: such a document states its own times, and its server is asked with the
+    operator's credential.
+    """
+    with path.open("rb") as file:
+        head = file.read(DOCUMENT_BYTES_MAX + 1)
+    if not is_remote(head):
+        return inspect(path)
+    model = parse_remote(head)
+    return model.signature, model.profile
+
+
 def answers(path: Path, feeds: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
     """What a model file answers to each of these inputs; raises Invalid(`invalid_model_file`)."""
     try:
         session = _session(path)
         names = [output.name for output in session.get_outputs()]
-        return [dict(zip(names, session.run(names, dict(feed)), strict=True)) for feed in feeds]
+        return [dict(zip(names, session.run(names, as_texts(feed)), strict=True)) for feed in feeds]
     except Exception as error:  # as above
         raise Invalid(f"{path.name} cannot be run: {str(error)[:200]}", code="invalid_model_file") from error
 

@@ -9,7 +9,14 @@ from backend.domain.advice import QUOTE_VALID_S, Alternative, explain
 from backend.domain.errors import Conflict, Invalid, NotFound, SwarmexError, TooLarge
 from backend.domain.idempotency import Idempotency
 from backend.domain.ids import AccountId, OrderId
-from backend.domain.orders import ORDERS_PER_BATCH_MAX, CloseReason, OrderState, WorkloadRequest
+from backend.domain.orders import (
+    ORDERS_PER_BATCH_MAX,
+    REQUESTS,
+    SESSION,
+    CloseReason,
+    OrderState,
+    WorkloadRequest,
+)
 from backend.services.advice import advise
 from backend.services.idempotency import once
 from backend.services.log import record
@@ -172,7 +179,7 @@ def cancel_order(uow: UnitOfWork, now: datetime, order_id: OrderId, principal: P
         order = owned_order(uow, order_id, principal, for_update=True)
         if order.state is OrderState.CANCELLED:
             return order
-        if order.state not in _CANCELLABLE or order.workload == "session":
+        if order.state not in _CANCELLABLE or order.workload in (SESSION, REQUESTS):
             raise Conflict(
                 f"order {order_id} is {order.state}",
                 code="order_closed",

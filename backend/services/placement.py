@@ -25,6 +25,7 @@ from backend.domain.tensors import parse_request, rows_of
 from backend.domain.terms import Terms, terms
 from backend.domain.tiers import Tier, TierName, parse_tier
 from backend.domain.work import PAYLOAD_BYTES_MAX
+from backend.messaging.tracing import carried
 from backend.services.escrow import Need, reserve
 from backend.services.models import choose
 from backend.services.stock import NO_STOCK, Stock, stock_for, suitable_first
@@ -91,12 +92,18 @@ def catalogue(uow: UnitOfWork, now: datetime, requests: Sequence[WorkloadRequest
     )
 
 
-def plan(request: WorkloadRequest, known: Catalogue) -> Plan:
-    """Check a workload against what there is; raises what is wrong with it, and touches nothing."""
+def plan(request: WorkloadRequest, known: Catalogue, rows: Sequence[int] | None = None) -> Plan:
+    """Check a workload against what there is; raises what is wrong with it, and touches nothing.
+
+    `rows` are those of requests that were checked before against the same version of their model.
+    """
     tier = known.tiers[parse_tier(request.tier)]
     strategy = check_request(request, tier)
     model = choose(known.models, request.model, request.model_version)
-    payloads = [_payload(body, index, request, model) for index, body in enumerate(request.requests)]
+    payloads = [
+        _payload(body, index, request, model, None if rows is None else rows[index])
+        for index, body in enumerate(request.requests)
+    ]
     markets = candidates(tier, strategy, request.region, known.markets, known.tiers.values(), failover=request.failover)
     if request.failover and request.region:
         markets, needs = within_reach(request.region, markets, strategy, request.needs, known.links[request.region])
@@ -114,10 +121,12 @@ def plan(request: WorkloadRequest, known: Catalogue) -> Plan:
     return Plan(request, tier, strategy, model, markets, agreed, known.fees_ppm[tier.name], payloads)
 
 
-def _payload(body: Mapping[str, object], index: int, request: WorkloadRequest, model: Model) -> Payload:
+def _payload(
+    body: Mapping[str, object], index: int, request: WorkloadRequest, model: Model, rows: int | None
+) -> Payload:
     signature = model.ref.signature
     try:
-        rows = rows_of(parse_request(body, signature), signature)
+        rows = rows_of(parse_request(body, signature), signature) if rows is None else rows
     except SwarmexError as error:
         if len(request.requests) > 1:
             error.field = f"requests[{index}].{error.field}"
@@ -135,13 +144,21 @@ def place(
 
     One outcome per plan, in order: a plan that was an error, or that budget or wallet do not cover, writes nothing.
     """
-    drafts = [p if isinstance(p, SwarmexError) else _draft(p, spender, now) for p in plans]
+    trace = carried()  # of the request: all that its orders cause belongs to it
+    drafts = [p if isinstance(p, SwarmexError) else _draft(p, spender, now, trace) for p in plans]
     orders = [draft for draft in drafts if isinstance(draft, Order)]
     outcomes = reserve(uow, now, [need_of(order) for order in orders])
     refused = {order.id: error for order, error in zip(orders, outcomes, strict=True) if error}
     placed = [order for order in orders if order.id not in refused]
     uow.orders.add(placed)
     uow.work.add(_items(plans, drafts, refused))
+    uow.order_webhooks.add(
+        [
+            (draft.id, draft.account_id, plan.request.webhook)
+            for plan, draft in zip(plans, drafts, strict=True)
+            if isinstance(plan, Plan) and isinstance(draft, Order) and plan.request.webhook and draft.id not in refused
+        ]
+    )
     for market in {order.market for order in placed}:
         uow.emit(Event(Topic.ORDERS_PLACED, str(market)))
     return [refused.get(draft.id, draft) if isinstance(draft, Order) else draft for draft in drafts]
@@ -154,7 +171,7 @@ def need_of(order: Order, amount_nano: int | None = None) -> Need:
     return Need(order.spender, order.hold_id, amount, order.deadline_at, order.tier, kind)
 
 
-def _draft(plan: Plan, spender: Spender, now: datetime) -> Order:
+def _draft(plan: Plan, spender: Spender, now: datetime, traceparent: str | None) -> Order:
     first = plan.markets[0].market
     return Order(
         id=OrderId(new_id()),
@@ -180,6 +197,7 @@ def _draft(plan: Plan, spender: Spender, now: datetime) -> Order:
         needs=plan.request.needs.wire(),
         interruptible=plan.request.interruptible,
         sla=plan.request.sla_required,
+        traceparent=traceparent,
     )
 
 

@@ -11,7 +11,7 @@ from backend.domain.ids import OrderId
 from backend.domain.preemption import NOTICE, Interruptible, Room, Wanting, asks_after, make_room, unsold
 from backend.domain.pricing import Market
 from backend.services.holds import raise_again
-from backend.services.queueing import Standing, amounts_of, dialled_only, has_looked_around, in_line
+from backend.services.queueing import Standing, amounts_of, has_looked_around, in_line
 from backend.storage.leases import Held
 from backend.storage.order_rows import Order
 from backend.storage.unit_of_work import UnitOfWork
@@ -49,13 +49,12 @@ def give_notice(
     running = [r for r in uow.interruptions.running(cleared.market, now) if r.machine.node_id not in kept]
     if not running:
         return frozenset()
-    nodes = [lease.machine.node_id for lease in running]
-    bids = {bid.order_id: bid for bid in dialled_only(uow, wanting, cleared.bids, nodes)}
+    bids = {bid.order_id: bid for bid in cleared.bids}
     wishes = [_wish(bids[order.id]) for order in wanting]
     room = make_room(wishes, running)
     if not room.awaited_by:
         return frozenset()
-    room = _proven(uow, now, replace(cleared, bids=list(bids.values())), without, wishes, running, room)
+    room = _proven(uow, now, cleared, without, wishes, running, room)
     if room.told:
         uow.interruptions.tell(room.told, now + NOTICE)
         uow.emit(Event(Topic.LEASES_LEAVING))

@@ -11,7 +11,6 @@ from backend.domain.fairness import Demand, shares_before
 from backend.domain.ids import NodeId
 from backend.domain.machines import NO_NEEDS, needs_of
 from backend.domain.money import PPM
-from backend.domain.orders import SESSION
 from backend.domain.pricing import Market
 from backend.domain.tiers import TIERS, Tier, TierName
 from backend.storage.leases import Held
@@ -70,18 +69,6 @@ def in_line(
     )
     placed = [replace(bid, share_ppm=share) for bid, share in zip(bids, shares, strict=True)]
     return placed, _reserved(standing, now, orders, bids, asks, spot_nano)
-
-
-def dialled_only(uow: UnitOfWork, orders: Sequence[Order], bids: Sequence[Bid], nodes: Sequence[NodeId]) -> list[Bid]:
-    """The same bids, but those of sessions take none of these nodes that nobody can dial.
-
-    A gateway would wait for such a node in vain.
-    """
-    sessions = {order.id for order in orders if order.workload == SESSION}
-    undialled = uow.joining.remote_among(list(nodes)) if sessions else ()
-    if not undialled:
-        return list(bids)
-    return [_never(bid, undialled) if bid.order_id in sessions else bid for bid in bids]
 
 
 def keep_free(

@@ -38,7 +38,7 @@ def receipt(uow: UnitOfWork, order_id: OrderId, principal: Principal) -> Receipt
         order = owned_order(uow, order_id, principal)
         model = uow.models.by_id(order.model_id).ref
         transfers = uow.ledger.transfers_of_order(order_id)
-        served = uow.leases.served([order_id]).get(order_id, [])
+        served = uow.leases.served([order_id]).get(order_id, []) + uow.allowances.served(order_id)
     standing = paid(transfers)
     captured = sum(transfer.amount_nano for transfer in transfers if transfer.hold_id)
     charged = sum(payment.amount_nano for payment in standing)

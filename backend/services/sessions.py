@@ -1,14 +1,15 @@
 """Session leases for real-time requests: prepaid in windows of 30 s, charged for the time until they end."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from backend.domain.access import Principal
 from backend.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from backend.domain.events import Event, Topic
-from backend.domain.ids import HoldId, LeaseId, OrderId, WindowId
+from backend.domain.ids import HoldId, LeaseId, NodeId, OrderId, WindowId
 from backend.domain.leases import WINDOW_S, LeaseState, used_nano, window_nano
+from backend.domain.machines import LATENCY_MS_MAX, Needs
 from backend.domain.orders import (
     LIMIT_OVER_SPOT,
     SESSION,
@@ -21,6 +22,7 @@ from backend.domain.orders import (
 from backend.domain.sla import Measured
 from backend.domain.terms import limit_error, out_of_reach
 from backend.domain.tiers import TierName, parse_tier
+from backend.messaging.tracing import carried
 from backend.services.escrow import Need, capture, reserve, reserve_one
 from backend.services.models import choose
 from backend.services.placement import need_of
@@ -36,6 +38,9 @@ from backend.storage.unit_of_work import UnitOfWork
 OPEN_DEADLINE_S = 2
 SETTLE_SESSIONS_MAX = 500
 WINDOW = timedelta(seconds=WINDOW_S)
+# Every machine meets it. Orders with needs are matched with nodes one by one, by their price and by what the order
+# prefers: a node that has the model. Those without take the cheapest slot, whatever lies on its node.
+_ASSIGNED = Needs(latency_ms_max=LATENCY_MS_MAX)
 _UNPAID = CloseReason.INSUFFICIENT_FUNDS
 _FINAL_REASONS = (
     OrderState.CLOSING,
@@ -64,10 +69,13 @@ def open_session(
     limit_nano_per_slot_s: int | None = None,
     *,
     sla: bool = False,
+    never: Collection[NodeId] = (),
+    held_slots: int = 0,
 ) -> OrderId:
-    """Order one slot for real-time requests to a model; its first window is held at once.
+    """Order one slot for real-time requests to a model, not of a node in `never`; its first window is held at once.
 
-    Raises NotFound, Invalid (`sla_not_offered`, `tier_not_offered`, `limit_below_market`), Unavailable or
+    Raises NotFound, Invalid (`sla_not_offered`, `tier_not_offered`, `limit_below_market`), Conflict
+    (`slots_above_tier`, with the slots that the buyer's gateway has for this already), Unavailable or
     InsufficientFunds.
     """
     name = parse_tier(tier_name)
@@ -83,6 +91,8 @@ def open_session(
     with uow:
         ref = choose(uow.models.versions([model]), model, None).ref
         tiers = uow.tiers.current(now)
+        if held_slots >= tiers[name].slots_max:
+            raise Conflict(f"{held_slots} slots are leased", code="slots_above_tier", accepted=f"tier {name}'s maximum")
         markets = candidates(tiers[name], Strategy.LATENCY, None, uow.markets.states(now), tiers.values())
         if not any(market.free_slots for market in markets):
             raise Unavailable("every slot is taken", code="no_capacity", field="Swarmex-Tier", accepted="try again")
@@ -110,7 +120,9 @@ def open_session(
             charged_nano=0,
             placed_at=now,
             deadline_at=now + timedelta(seconds=OPEN_DEADLINE_S),
+            needs=replace(_ASSIGNED, never=tuple(sorted(never))).wire(),
             sla=sla,
+            traceparent=carried(),
         )
         reserve_one(uow, now, need_of(order))
         uow.orders.add([order])
@@ -186,6 +198,16 @@ def end(
             _end(uow, now, session.order_id, reason)
         count_measured(uow, now, session, measured)
         uow.commit()
+
+
+@patient
+def abandon(uow: UnitOfWork, now: datetime, order_id: OrderId) -> None:
+    """End a session that nobody waits for any more, granted or not: nobody pays for what nobody uses. Twice is once."""
+    with uow:
+        order = uow.orders.find(order_id, for_update=True)
+        if order and order.state in (OrderState.OPEN, OrderState.RUNNING):
+            _end(uow, now, order_id, CloseReason.SESSION_IDLE)
+            uow.commit()
 
 
 def states(uow: UnitOfWork, leases: Collection[LeaseId]) -> dict[LeaseId, str]:

@@ -10,6 +10,7 @@ from backend.domain.events import Event, Topic
 from backend.domain.ids import AccountId, HoldId, OrderId
 from backend.domain.money import charge_nano
 from backend.domain.orders import CloseReason, final_state
+from backend.messaging.spans import clock_ns, finished
 from backend.services.escrow import Charge, capture
 from backend.services.trust import served
 from backend.storage.order_rows import Order
@@ -23,11 +24,13 @@ SETTLE_ITEMS_MAX = 5_000
 
 def settle_finished(uow: UnitOfWork, now: datetime) -> int:
     """Settle orders with items that ran or whose end is decided; returns how many orders were looked at."""
+    started_ns = clock_ns()
     with uow:
         orders = uow.orders.lock_unsettled(SETTLE_ORDERS_MAX)
         if orders:
             _settle(uow, now, orders)
             uow.commit()
+    finished("orders.settle", started_ns, (order.traceparent for order in orders), swarmex__orders=len(orders))
     return len(orders)
 
 

@@ -36,6 +36,7 @@ class Figure(StrEnum):
     PAID = "payout paid"
     DISPUTED = "dispute settled"
     PROMISED = "sla settled"
+    REQUESTS = "requests charged"
     SUM = "sum of all balances"
 
 
@@ -208,6 +209,7 @@ _EXACT: dict[Figure, Callable[[bool], str]] = {
     Figure.PAID: claims.payouts,
     Figure.DISPUTED: claims.disputes,
     Figure.PROMISED: claims.promises,
+    Figure.REQUESTS: claims.requests,
 }
 
 

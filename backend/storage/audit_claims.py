@@ -178,3 +178,18 @@ def usage(only: bool) -> str:
             SELECT 1 FROM transfers f WHERE f.reference = concat('instead of reversing ', stands.id)))
         {f"AND u.account_id IN {OWNERS}" if only else ""} ORDER BY u.id LIMIT :most
     """
+
+
+def requests(only: bool) -> str:
+    """Allowances whose use, lease by lease, is not what was captured from their holds."""
+    return f"""
+        SELECT o.id, owner.name, u.nano AS recorded, c.nano AS computed
+        FROM gateway_orders g JOIN orders o ON o.id = g.order_id AND o.workload = 'requests'
+        JOIN accounts owner ON owner.id = o.account_id
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(charged_nano), 0) AS nano FROM pooled_uses WHERE order_id = o.id
+        ) u CROSS JOIN LATERAL (
+            SELECT coalesce(sum(amount_nano), 0) AS nano FROM transfers WHERE order_id = o.id AND hold_id IS NOT NULL
+        ) c
+        WHERE u.nano <> c.nano {f"AND o.account_id IN {OWNERS}" if only else ""} ORDER BY o.id LIMIT :most
+    """

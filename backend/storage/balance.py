@@ -114,7 +114,8 @@ class BalanceRepository:
                     WHERE order_id = ANY(:orders) AND state IN ('queued', 'running') GROUP BY lease_id
                 )
                 SELECT l.id, l.order_id, n.queue, o.tier, l.slots, coalesce(load.items, 0),
-                       coalesce(load.us_max, 0), l.price_nano_per_slot_s, n.id, n.slots, 0 AS busy_slots, {HARDWARE}
+                       coalesce(load.us_max, 0), o.traceparent, l.price_nano_per_slot_s,
+                       n.id, n.slots, 0 AS busy_slots, {HARDWARE}
                 FROM leases l JOIN orders o ON o.id = l.order_id JOIN nodes n ON n.id = l.node_id
                 LEFT JOIN load ON load.lease_id = l.id
                 WHERE l.order_id = ANY(:orders) AND l.state = 'active' AND l.leave_at IS NULL
@@ -123,8 +124,8 @@ class BalanceRepository:
             {"orders": list(orders), "queues": list(queues)},
         )
         return [
-            OpenBerth(OpenLease(lease, order, queue, TierName(tier), slots, items, us_max), price, Machine(*machine))
-            for lease, order, queue, tier, slots, items, us_max, price, *machine in rows
+            OpenBerth(OpenLease(lease, order, queue, TierName(tier), *load), price, Machine(*machine))
+            for lease, order, queue, tier, *load, price, machine in ((*row[:9], row[9:]) for row in rows)
         ]
 
     def stuck(self, queues: Collection[str], limit: int) -> list[Stuck]:

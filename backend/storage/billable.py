@@ -90,14 +90,16 @@ _LABELLED = """
             SELECT 1 FROM transfers t WHERE t.order_id = s.order_id AND t.hold_id IS NOT NULL
             AND (t.created_at < s.since OR t.created_at >= s.until))
     ), ran AS (
-        SELECT w.account_id, w.order_id, coalesce(i.us, 0) + coalesce(l.us, 0) AS quantity_micro
+        SELECT w.account_id, w.order_id, coalesce(i.us, 0) + coalesce(l.us, 0) + coalesce(p.us, 0) AS quantity_micro
         FROM whole w LEFT JOIN LATERAL (
             SELECT sum(billed_us) AS us FROM work_items WHERE order_id = w.order_id AND state = 'settled'
         ) i ON true LEFT JOIN LATERAL (
             SELECT sum(l.slots * greatest(0, extract(epoch FROM
                        least(v.ends_at, coalesce(l.ended_at, v.ends_at)) - v.starts_at) * 1000000)::bigint) AS us
             FROM leases l JOIN windows v ON v.lease_id = l.id AND v.state = 'settled' WHERE l.order_id = w.order_id
-        ) l ON true
+        ) l ON true LEFT JOIN LATERAL (
+            SELECT sum(busy_us)::bigint AS us FROM pooled_uses WHERE order_id = w.order_id
+        ) p ON true
     )
     SELECT s.account_id,
            CASE WHEN s.kind <> 'captured' THEN s.kind WHEN s.order_id IS NOT NULL THEN coalesce(o.workload, 'other')

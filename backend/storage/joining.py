@@ -118,14 +118,6 @@ class JoiningRepository:
         """What a node has from now on."""
         self._connection.execute(update(NodeRow).where(NodeRow.id == node_id).values(**values_of(found)))
 
-    def remote_among(self, nodes: list[NodeId]) -> tuple[NodeId, ...]:
-        """Those of these nodes that cannot be dialled, in order."""
-        rows = self._connection.execute(
-            text("SELECT id FROM nodes WHERE id = ANY(:nodes) AND starts_with(queue, 'remote.') ORDER BY id"),
-            {"nodes": nodes},
-        )
-        return tuple(row.id for row in rows)
-
     def _tokens(self, statement: str, **binds: object) -> list[JoinToken]:
         rows: Any = self._connection.execute(text(statement.format(_COLUMNS)), binds)
         return [JoinToken(*row) for row in rows]

@@ -69,6 +69,7 @@ class OpenLease:
     slots: int
     items: int
     us_max: int
+    traceparent: str | None = None  # its order's
 
 
 class LeaseRepository:
@@ -132,24 +133,21 @@ class LeaseRepository:
 
     def open_leases(self, orders: Collection[OrderId]) -> list[OpenLease]:
         """Active leases of these orders with their load, oldest first; those that have to leave take no more."""
-        rows = self._connection.execute(
+        rows: Any = self._connection.execute(
             text("""
                 WITH load AS MATERIALIZED (
                     SELECT lease_id, count(*) AS items, sum(us_max)::bigint AS us_max FROM work_items
                     WHERE order_id = ANY(:orders) AND state IN ('queued', 'running') GROUP BY lease_id
                 )
                 SELECT l.id, l.order_id, n.queue, o.tier, l.slots, coalesce(load.items, 0) AS items,
-                       coalesce(load.us_max, 0) AS us_max
+                       coalesce(load.us_max, 0) AS us_max, o.traceparent
                 FROM leases l JOIN orders o ON o.id = l.order_id JOIN nodes n ON n.id = l.node_id
                 LEFT JOIN load ON load.lease_id = l.id
                 WHERE l.order_id = ANY(:orders) AND l.state = 'active' AND l.leave_at IS NULL ORDER BY l.id
             """),
             {"orders": list(orders)},
         )
-        return [
-            OpenLease(row.id, row.order_id, row.queue, TierName(row.tier), row.slots, row.items, row.us_max)
-            for row in rows
-        ]
+        return [OpenLease(lease, order, queue, TierName(tier), *rest) for lease, order, queue, tier, *rest in rows]
 
     def end(
         self, orders: Collection[OrderId], now: datetime, nodes: Collection[NodeId] | None = None

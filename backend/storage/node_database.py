@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import Engine, Row, text
 
 from backend.domain.dead_letters import DeadMessage
-from backend.domain.ids import AgentId, ItemId, UnitId
+from backend.domain.ids import AgentId, ItemId, ModelId, UnitId
+from backend.domain.peers import Peer
 from backend.domain.tensors import Signature
 from backend.domain.work import AgentBeat, BeatAnswer, ClaimedItem, ItemFailure, ItemResult, ModelRef
 
@@ -125,6 +126,14 @@ class NodeDatabase:
         with self.engine.begin() as connection:
             rows = connection.execute(text("SELECT * FROM node_models()")).all()
         return [_model(row) for row in rows]
+
+    def peers(self, agent_id: AgentId, model_id: ModelId) -> list[Peer]:
+        """Agents of the agent's region that are likely to have a model's file, and what opens it there."""
+        with self.engine.begin() as connection:
+            rows = connection.execute(
+                text("SELECT * FROM node_peers(:agent, :model)"), {"agent": agent_id, "model": model_id}
+            ).all()
+        return [Peer(row.endpoint, row.token) for row in rows]
 
     def close(self) -> None:
         """Close the connections."""

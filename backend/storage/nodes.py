@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from backend.domain.auctions import Ask
 from backend.domain.ids import AccountId, ModelId, NodeId, OfferId
+from backend.domain.joining import POLLED, REMOTE
 from backend.domain.machines import TRUST_NEW_PPM, Machine
 from backend.domain.nodes import NodeState, OfferState
 from backend.domain.pricing import Market
@@ -21,6 +22,14 @@ MODEL_CACHED = timedelta(minutes=10)  # for so long after a lease a node is like
 
 # A node is alive while some agent that serves its queue is up and has beaten lately; `n` is the node.
 ALIVE = "EXISTS (SELECT 1 FROM agents a WHERE a.queue = n.queue AND a.state = 'up' AND a.beat_at > :alive_since)"
+# Where a gateway reaches it, if it is alive: the server of one of its agents, or the mailbox that they poll.
+WAY = f"""
+    LEFT JOIN LATERAL (
+        SELECT coalesce(a.endpoint, '{POLLED}' || n.id) AS endpoint, coalesce(a.token, 'none') AS token FROM agents a
+        WHERE a.queue = n.queue AND a.state = 'up' AND a.beat_at > :alive_since
+        AND (a.endpoint IS NOT NULL OR starts_with(n.queue, '{REMOTE}')) ORDER BY a.id LIMIT 1
+    ) a ON {ALIVE}
+"""
 # Who drains still finishes what it has, so that work stays with it; new work is for the living only.
 NOT_LEFT = ALIVE.replace("a.state = 'up'", "a.state IN ('up', 'draining')")
 

@@ -1,20 +1,40 @@
-"""Files by key: model files now, results and checkpoints later. A local folder, or any store that fsspec speaks."""
+"""Files by key: models, results, checkpoints. A local folder, or any store that fsspec speaks, such as S3.
+
+Of a store on S3, `s3://bucket/folder`, the endpoint and the credentials are the standard ones: AWS_ENDPOINT_URL,
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION. Nothing here holds more than a few chunks in memory.
+"""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import fsspec
 
 PARTIAL = ".part"
 CHUNK_BYTES = 1 << 18
+PART_BYTES = 8 << 20  # of one file that goes to S3; 10,000 parts are its limit
+PARTS_AT_ONCE = 4
+BLOCK_BYTES = 4 << 20  # read ahead from a store that is not a folder
+S3_OPTIONS = {
+    "use_listings_cache": False,  # other processes write to it as well
+    "max_concurrency": PARTS_AT_ONCE,
+    "config_kwargs": {
+        "connect_timeout": 5,
+        "read_timeout": 60,
+        "retries": {"max_attempts": 3, "mode": "standard"},
+    },
+}
 
 
 class ObjectStore:
     """A thin face of one fsspec file system below one root."""
 
     def __init__(self, url: str) -> None:
-        self._files, self._root = fsspec.url_to_fs(url)
+        options: dict[str, Any] = S3_OPTIONS if url.startswith(("s3://", "s3a://")) else {}
+        self._files, self._root = fsspec.url_to_fs(url, **options)
+        self._is_s3 = bool(options)
 
     def put_file(self, path: Path, key: str, *, replace: bool = False) -> None:
         """Store a local file; readers see either nothing or the whole of it.
@@ -24,19 +44,27 @@ class ObjectStore:
         target = self._target(key)
         if not replace and self._files.exists(target):
             return
-        self._files.makedirs(self._files._parent(target), exist_ok=True)
-        self._files.put_file(str(path), f"{target}{PARTIAL}")
-        self._files.mv(f"{target}{PARTIAL}", target)
+        if self._is_s3:
+            self._files.put_file(str(path), target, chunksize=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
+        else:
+            self._whole(target, lambda partial: self._files.put_file(str(path), partial))
+
+    def put(self, content: bytes, key: str) -> None:
+        """Store a few bytes, in the place of what is there; readers see either the one or the other."""
+        target = self._target(key)
+        if self._is_s3:
+            self._files.pipe_file(target, content)
+        else:
+            self._whole(target, lambda partial: self._files.pipe_file(partial, content))
 
     def get_file(self, key: str, path: Path) -> None:
         """Copy an object to a local file; raises FileNotFoundError."""
         self._files.get_file(self._target(key), str(path))
 
-    def chunks(self, key: str) -> Iterator[bytes]:
-        """An object piece by piece; raises FileNotFoundError at the first one."""
-        with self._files.open(self._target(key), "rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                yield chunk
+    def chunks(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """An object, or its bytes from `start` until before `end`, piece by piece; raises FileNotFoundError at once."""
+        file = self._open(key)
+        return self._pieces(file, start, end)
 
     def exists(self, key: str) -> bool:
         """Whether an object is there."""
@@ -51,12 +79,62 @@ class ObjectStore:
 
     def checksum(self, key: str) -> str:
         """SHA-256 of an object in hex; raises FileNotFoundError."""
-        with self._files.open(self._target(key), "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        for piece in self.chunks(key):
+            digest.update(piece)
+        return digest.hexdigest()
+
+    def delete(self, key: str) -> None:
+        """Drop an object; nothing happens when it is not there."""
+        try:
+            self._files.rm_file(self._target(key))
+        except FileNotFoundError:
+            return
+
+    def delete_folder(self, folder: str) -> None:
+        """Drop every object whose key begins with `folder`, which ends with a slash."""
+        target = self._target(folder.rstrip("/"))
+        self._files.invalidate_cache()
+        try:
+            self._files.rm(target, recursive=True)
+        except FileNotFoundError:
+            return
+
+    def is_here(self) -> bool:
+        """Whether this process has the store at all: a folder may be mounted elsewhere only."""
+        return "file" not in self._protocols() or Path(self._root).is_dir()
 
     def is_around(self, path: Path) -> bool:
         """Whether a local path lies in the store itself."""
         return "file" in self._protocols() and path.absolute().is_relative_to(self._root)
+
+    def _open(self, key: str) -> Any:
+        target = self._target(key)
+        if not self._is_s3:
+            return self._files.open(target, "rb")
+        return self._files.open(target, "rb", block_size=BLOCK_BYTES, cache_type="readahead")
+
+    @staticmethod
+    def _pieces(file: Any, start: int, end: int | None) -> Iterator[bytes]:
+        with file:
+            file.seek(start)
+            left = end - start if end is not None else None
+            while chunk := file.read(CHUNK_BYTES if left is None else min(CHUNK_BYTES, left)):
+                if left is not None:
+                    left -= len(chunk)
+                yield chunk
+
+    def _whole(self, target: str, write: Callable[[str], Any]) -> None:
+        """Let an object appear under its name only when it is complete, which is how S3 does it by itself."""
+        self._files.makedirs(self._files._parent(target), exist_ok=True)
+        partial = f"{target}.{uuid4().hex}{PARTIAL}"  # of two that store the same, both write a file of their own
+        try:
+            write(partial)
+            self._files.mv(partial, target)
+        except BaseException:
+            if self._files.exists(partial):
+                self._files.rm_file(partial)
+            raise
 
     def _protocols(self) -> tuple[str, ...]:
         named = self._files.protocol

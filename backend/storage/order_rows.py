@@ -45,11 +45,17 @@ class Order:
     interruptible: bool = False
     sla: bool = False
     hint: dict[str, Any] | None = None
+    traceparent: str | None = None
 
     @property
     def spender(self) -> Spender:
         """Who pays for it."""
         return Spender(self.account_id, self.member_id)
+
+    @property
+    def trace_id(self) -> str | None:
+        """The trace that it belongs to."""
+        return self.traceparent.split("-")[1] if self.traceparent else None
 
     @property
     def market(self) -> Market:

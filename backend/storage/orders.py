@@ -50,9 +50,9 @@ class Settled:
 # Orders that settlement has something to do with: items ran, or the end was decided. Sessions settle by window.
 _UNSETTLED = f"""
     SELECT {COLUMNS} FROM orders o
-    WHERE o.workload <> 'session' AND o.state IN ('open', 'running', 'closing') AND o.id IN (
+    WHERE o.workload NOT IN ('session', 'requests') AND o.state IN ('open', 'running', 'closing') AND o.id IN (
         SELECT order_id FROM work_items WHERE state = 'committed'
-        UNION SELECT id FROM orders WHERE state = 'closing' AND workload <> 'session'
+        UNION SELECT id FROM orders WHERE state = 'closing' AND workload NOT IN ('session', 'requests')
     )
 """
 

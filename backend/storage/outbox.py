@@ -52,12 +52,12 @@ class OutboxRepository:
         """The oldest unsent messages, most urgent first, locked until the transaction ends."""
         rows = self._connection.execute(
             text(
-                "SELECT id, unit_id, queue, priority FROM outbox WHERE sent_at IS NULL"
-                " ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED"
+                "SELECT o.id, o.unit_id, o.queue, o.priority, u.traces FROM outbox o JOIN units u ON u.id = o.unit_id"
+                " WHERE o.sent_at IS NULL ORDER BY o.id LIMIT :limit FOR UPDATE OF o SKIP LOCKED"
             ),
             {"limit": limit},
         ).all()
-        owed = [Owed(row.id, Dispatch(row.unit_id, row.queue, row.priority)) for row in rows]
+        owed = [Owed(row.id, Dispatch(row.unit_id, row.queue, row.priority, _traces(row.traces))) for row in rows]
         return sorted(owed, key=lambda o: (o.dispatch.priority, o.id))
 
     def forget_sent(self, before: datetime, limit: int) -> None:
@@ -75,3 +75,7 @@ class OutboxRepository:
         self._connection.execute(
             text("UPDATE outbox SET sent_at = :now WHERE id = ANY(:ids)"), {"ids": list(ids), "now": now}
         )
+
+
+def _traces(column: str | None) -> tuple[str, ...]:
+    return tuple(column.split(",")) if column else ()

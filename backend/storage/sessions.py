@@ -12,7 +12,7 @@ from backend.domain.ids import AccountId, HoldId, LeaseId, NodeId, OrderId, Wind
 from backend.domain.leases import PAUSE_GRACE_S
 from backend.domain.sla import Histogram, Measured
 from backend.domain.tiers import TierName
-from backend.storage.nodes import ALIVE, alive_since
+from backend.storage.nodes import WAY, alive_since
 from backend.storage.rows import insert_records, update_rows
 from backend.storage.tables import LeaseRow, WindowRow
 
@@ -56,7 +56,7 @@ class OpenWindow:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session lease as a gateway needs it; the endpoint is that of a living agent of the node, if there is one.
+    """A session lease as a gateway needs it; the endpoint is how a living agent of the node is reached, if one is.
 
     `measured` is what of its requests is in SLA windows already.
     """
@@ -97,10 +97,7 @@ _SESSION = f"""
            l.state, l.granted_at, l.paused_at, w.seq, w.ends_at, a.endpoint, a.token, n.account_id, o.sla, l.measured
     FROM leases l JOIN orders o ON o.id = l.order_id JOIN nodes n ON n.id = l.node_id
     JOIN LATERAL (SELECT seq, ends_at FROM windows WHERE lease_id = l.id ORDER BY seq DESC LIMIT 1) w ON true
-    LEFT JOIN LATERAL (
-        SELECT a.endpoint, a.token FROM agents a WHERE a.queue = n.queue AND a.state = 'up'
-        AND a.beat_at > :alive_since AND a.endpoint IS NOT NULL ORDER BY a.id LIMIT 1
-    ) a ON {ALIVE}
+    {WAY}
 """
 
 
@@ -143,7 +140,7 @@ class SessionRepository:
             text("""
                 SELECT l.order_id FROM windows w JOIN leases l ON l.id = w.lease_id
                 WHERE w.state = 'open' AND (w.ends_at <= :now OR l.state = 'ended')
-                UNION SELECT id FROM orders WHERE state = 'closing' AND workload = 'session'
+                UNION SELECT id FROM orders WHERE state = 'closing' AND workload IN ('session', 'requests')
                 UNION SELECT l.order_id FROM leases l WHERE l.state = 'active' AND l.paused_at IS NOT NULL
                 AND NOT EXISTS (SELECT 1 FROM windows w WHERE w.lease_id = l.id AND w.ends_at > :unpaid_since)
                 ORDER BY 1 LIMIT :limit

@@ -1,6 +1,6 @@
 """One transaction and the repositories that work in it; rolls back unless `commit` was called."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -11,14 +11,18 @@ from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
 
 from backend.domain.errors import Unavailable
 from backend.domain.events import Event
+from backend.storage.account_deliveries import AccountDeliveryRepository
 from backend.storage.accounts import AccountRepository, KeyRepository
 from backend.storage.activity import ActivityRepository
 from backend.storage.agents import AgentRepository
 from backend.storage.alerts import AlertRepository
+from backend.storage.allowances import AllowanceRepository
 from backend.storage.audit import AuditRepository
 from backend.storage.audit_runs import AuditRunRepository
 from backend.storage.backups import BackupRepository
 from backend.storage.balance import BalanceRepository
+from backend.storage.batch_chunks import BatchChunkRepository
+from backend.storage.batches import BatchRepository
 from backend.storage.budgets import BudgetRepository
 from backend.storage.changes import ChangeRepository
 from backend.storage.checkpoints import CheckpointRepository
@@ -33,6 +37,7 @@ from backend.storage.epochs import EpochRepository
 from backend.storage.facts import FactRepository
 from backend.storage.fees import FeeRepository
 from backend.storage.figures import FigureRepository
+from backend.storage.files import FileRepository
 from backend.storage.fingerprints import FingerprintRepository
 from backend.storage.fleet import FleetRepository
 from backend.storage.idempotency import IdempotencyRepository
@@ -47,17 +52,20 @@ from backend.storage.log import LogRepository
 from backend.storage.market_rules import MarketRuleRepository
 from backend.storage.markets import MarketRepository
 from backend.storage.metering import MeteringRepository
+from backend.storage.model_uploads import ModelUploadRepository
 from backend.storage.models import ModelRepository
 from backend.storage.named_leases import NamedLeaseRepository
 from backend.storage.node_work import NodeWorkRepository
 from backend.storage.nodes import NodeRepository, OfferRepository
 from backend.storage.observations import ObservationRepository
+from backend.storage.order_webhooks import OrderWebhookRepository
 from backend.storage.orders import OrderRepository
 from backend.storage.organisations import OrganisationRepository
 from backend.storage.outbox import OutboxRepository
 from backend.storage.payouts import PayoutRepository
 from backend.storage.price_points import PricePointRepository
 from backend.storage.queues import QueueRepository
+from backend.storage.rates import RateRepository
 from backend.storage.regions import RegionRepository
 from backend.storage.replacements import ReplacementRepository
 from backend.storage.rows import driver_of
@@ -69,6 +77,7 @@ from backend.storage.trust import TrustRepository
 from backend.storage.work import WorkRepository
 
 Publish = Callable[[Sequence[Event]], None]
+Outdate = Callable[[Mapping[str, int]], None]
 Kind = TypeVar("Kind")
 
 
@@ -91,14 +100,18 @@ class UnitOfWork:
 
     connection: Connection
 
+    account_deliveries = Repository(AccountDeliveryRepository)
     accounts = Repository(AccountRepository)
     activity = Repository(ActivityRepository)
     agents = Repository(AgentRepository)
     alerts = Repository(AlertRepository)
+    allowances = Repository(AllowanceRepository)
     audit = Repository(AuditRepository)
     audit_runs = Repository(AuditRunRepository)
     backups = Repository(BackupRepository)
     balance = Repository(BalanceRepository)
+    batch_chunks = Repository(BatchChunkRepository)
+    batches = Repository(BatchRepository)
     budgets = Repository(BudgetRepository)
     changes = Repository(ChangeRepository)
     checkpoints = Repository(CheckpointRepository)
@@ -112,6 +125,7 @@ class UnitOfWork:
     facts = Repository(FactRepository)
     fees = Repository(FeeRepository)
     figures = Repository(FigureRepository)
+    files = Repository(FileRepository)
     fingerprints = Repository(FingerprintRepository)
     fleet = Repository(FleetRepository)
     idempotency = Repository(IdempotencyRepository)
@@ -127,18 +141,21 @@ class UnitOfWork:
     market_rules = Repository(MarketRuleRepository)
     markets = Repository(MarketRepository)
     metering = Repository(MeteringRepository)
+    model_uploads = Repository(ModelUploadRepository)
     models = Repository(ModelRepository)
     named_leases = Repository(NamedLeaseRepository)
     node_work = Repository(NodeWorkRepository)
     nodes = Repository(NodeRepository)
     observations = Repository(ObservationRepository)
     offers = Repository(OfferRepository)
+    order_webhooks = Repository(OrderWebhookRepository)
     orders = Repository(OrderRepository)
     organisations = Repository(OrganisationRepository)
     outbox = Repository(OutboxRepository)
     payouts = Repository(PayoutRepository)
     price_points = Repository(PricePointRepository)
     queues = Repository(QueueRepository)
+    rates = Repository(RateRepository)
     regions = Repository(RegionRepository)
     replacements = Repository(ReplacementRepository)
     sessions = Repository(SessionRepository)
@@ -148,10 +165,12 @@ class UnitOfWork:
     trust = Repository(TrustRepository)
     work = Repository(WorkRepository)
 
-    def __init__(self, engine: Engine, publish: Publish) -> None:
+    def __init__(self, engine: Engine, publish: Publish, outdate: Outdate | None = None) -> None:
         self._engine = engine
         self._publish = publish
+        self._outdate = outdate
         self._events: dict[Event, None] = {}
+        self._outdated: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         try:
@@ -164,6 +183,7 @@ class UnitOfWork:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._events.clear()
+        self._outdated.clear()
         self.connection.close()  # rolls back what was not committed
         if is_contention(error):
             raise busy() from error
@@ -191,10 +211,21 @@ class UnitOfWork:
 
     def commit(self) -> None:
         """Make everything durable, then tell whoever listens."""
+        self._tell_outdated()  # before, so that a process that ends right after the commit leaves nothing stale
         self.connection.commit()
+        self._tell_outdated()  # and after, should the cache have forgotten it meanwhile
+        self._outdated.clear()
         events, self._events = tuple(self._events), {}
         if events:
             self._publish(events)
+
+    def outdate(self, name: str, revision: int) -> None:
+        """Let no shared cache show what it has of a name, or take what is older than this revision, from now on."""
+        self._outdated[name] = revision
+
+    def _tell_outdated(self) -> None:
+        if self._outdated and self._outdate:
+            self._outdate(self._outdated)
 
     def emit(self, event: Event) -> None:
         """Remember an event for after the commit; the same one twice is sent once."""

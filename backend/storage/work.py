@@ -126,7 +126,7 @@ class WorkRepository:
 
     def queue(self, units: Sequence[PackedUnit], resend_at: datetime) -> list[Dispatch]:
         """Put items into units, which are sent again at `resend_at` if nobody claims them; returns their messages."""
-        dispatches = [Dispatch(UnitId(new_id()), unit.queue, unit.priority) for unit in units]
+        dispatches = [Dispatch(UnitId(new_id()), unit.queue, unit.priority, unit.traces) for unit in units]
         insert_rows(
             self._connection,
             UnitRow,
@@ -138,6 +138,7 @@ class WorkRepository:
                     "sends": 1,
                     "resend_at": resend_at,
                     "items": len(unit.items),
+                    "traces": ",".join(unit.traces) or None,
                 }
                 for d, unit in zip(dispatches, units, strict=True)
             ],

@@ -56,6 +56,21 @@ class Swarm:
             )
         return self.processes[name]
 
+    def start_api(self) -> str:
+        """Start an API on a free port; its address."""
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("SWARMEX_")}
+        with (self.folder / "api.log").open("ab") as log:
+            self.processes["api"] = subprocess.Popen(
+                [sys.executable, "-m", "backend.api"],
+                env=clean | self._owner | {"SWARMEX_API_PORT": "0"},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        address = self.folder / "api.url"
+        self.until(address.exists, "the API tells its address")
+        return address.read_text().strip()
+
     def start_node(self, name: str, slots: int = 1) -> Node:
         """A node with an agent of its own, alive."""
         node = self.market.node(name, slots, pool=name)

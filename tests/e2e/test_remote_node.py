@@ -18,6 +18,7 @@ from backend.domain.joining import TokenWish
 from backend.services import accounts, audit, joining, receipts
 from tests.e2e.swarm import Swarm
 from tests.e2e.test_crashes import ITEM_MULTIPLICATIONS, assert_charged_once, running_on
+from tests.integration.remote.machines import client_of
 from tests.onnx_files import request, write_slow_on_demand
 from tests.unit.api.serving import serving
 from tests.waiting import PATIENCE_S
@@ -127,6 +128,19 @@ def test_a_machine_joins_runs_an_order_and_its_owner_earns(swarm: Swarm, url: st
     assert len(swarm.query("SELECT 1 FROM nodes")) == 1
     key = (machine.folder / "node.json").read_text().split('"key": "')[1].split('"')[0]
     assert not machine.says(key)
+
+
+def test_a_machine_that_nobody_can_dial_answers_in_real_time_until_it_drains(swarm: Swarm, url: str) -> None:
+    process = Machine(swarm, url, "attic").join_anew("--leave")
+    with client_of(swarm.market, url) as user:
+        answer = user.post("/v2/models/doubling/infer", json=request((1.0, 2.0)))
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["outputs"][0]["data"] == [2.0, 4.0]
+        assert answer.headers["Swarmex-Node"] == "attic"
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+        assert user.post("/v2/models/doubling/infer", json=request((1.0, 2.0))).status_code == 503
+    assert audit.audit_ledger(swarm.market.app.uow()).ok
 
 
 def test_killed_in_mid_item_its_work_runs_on_another_node_and_is_charged_once(swarm: Swarm, url: str) -> None:

@@ -21,11 +21,16 @@ from agents.inference import models as loaded_models
 from agents.inference.execution import execute
 from agents.inference.models import LoadedModels
 from agents.model_cache import ModelCache
-from backend.domain.errors import ChecksumMismatch, InvalidTensor
+from backend.domain.errors import ChecksumMismatch
+from backend.domain.tensors import parse_request
 from backend.domain.work import ModelRef
+from backend.services.onnx_models import answers
 from backend.storage.objects import ObjectStore
+from tests.integration.api.every_datatype import TEXTS, values, write_every
 from tests.onnx_files import DOUBLING, reference_to, request, write_doubling, write_slow
 from tests.waiting import PATIENCE_S
+
+INPUTS = parse_request(request((1.0, 2.0)), DOUBLING)
 
 FETCH = """
 import sys
@@ -131,21 +136,22 @@ class Watched:
             self.busy_ns += time.monotonic_ns() - started_ns
 
 
+def test_texts_reach_a_model_as_texts_here_and_where_answers_are_checked(tmp_path: Path) -> None:
+    file = write_every(tmp_path / "texts.onnx", ["BYTES"])
+    feed = {"in_BYTES": values("BYTES")}
+    assert OnnxEngine().load(file).run(feed)["out_BYTES"].ravel().tolist() == TEXTS
+    assert answers(file, [feed])[0]["out_BYTES"].ravel().tolist() == TEXTS
+
+
 def test_billed_time_is_the_engines_and_at_least_one_microsecond(tmp_path: Path) -> None:
     engine = OnnxEngine()
-    quick = execute(engine.load(write_doubling(tmp_path / "q.onnx")), DOUBLING, request((1.0, 2.0)))
+    quick = execute(engine.load(write_doubling(tmp_path / "q.onnx")), DOUBLING, INPUTS)
     assert quick.busy_us >= 1
     slow = Watched(engine.load(write_slow(tmp_path / "s.onnx", 60)))
     started_ns = time.monotonic_ns()
-    done = execute(slow, DOUBLING, request((1.0, 2.0)))
+    done = execute(slow, DOUBLING, INPUTS)
     assert slow.busy_ns <= done.busy_us * 1_000 + 1_000 <= time.monotonic_ns() - started_ns + 1_000
-    assert done.outputs == [{"name": "y", "datatype": "FP32", "shape": [1, 2], "data": [2.0, 4.0]}]
-
-
-def test_a_request_that_does_not_fit_the_signature_never_reaches_the_model(tmp_path: Path) -> None:
-    model = OnnxEngine().load(write_doubling(tmp_path / "m.onnx"))
-    with pytest.raises(InvalidTensor):
-        execute(model, DOUBLING, {"inputs": []})
+    assert done.outputs["y"].tolist() == [[2.0, 4.0]]
 
 
 def test_a_model_is_fetched_once_and_found_from_then_on(

@@ -11,7 +11,7 @@ SECONDS_MAX = 600
 STOP_S = 5  # for requests that are under way at the end
 GRACE_S = 120  # for starting, ending and printing
 ROOT = Path(__file__).parents[2]
-NAMES = ("place_orders", "realtime_infer")
+NAMES = ("place_orders", "read_registry", "realtime_infer", "run_batches")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 

@@ -31,7 +31,7 @@ class MarketUser(FastHttpUser):
 
     def on_start(self) -> None:
         """Look at what there is."""
-        model = self.client.get("/api/v1/models").json()[0]
+        model = self.client.get("/api/v1/models").json()["models"][0]
         self.model: str = model["name"]
         self.inputs = [_zeros(spec) for spec in model["inputs"]]
 
@@ -39,6 +39,7 @@ class MarketUser(FastHttpUser):
         """The answer's JSON if its status is the `accepted` one; None when the market is busy, after a pause."""
         with self.client.request(method, path, name=name, catch_response=True, **options) as answer:
             if answer.status_code == accepted:
+                answer.success()  # also where a refusal is what is right
                 return answer.json()
             if answer.status_code in BUSY and (retry_after := answer.headers.get("Retry-After")):
                 answer.success()

@@ -2,11 +2,13 @@
 
 from backend.api.routes import (
     accounts,
+    batches,
     budgets,
     deposits,
     disputes,
     epochs,
     fees,
+    files,
     health,
     incidents,
     invoices,
@@ -17,7 +19,9 @@ from backend.api.routes import (
     markets,
     meters,
     metrics,
+    model_uploads,
     models,
+    node_requests,
     node_work,
     nodes,
     offers,
@@ -31,6 +35,7 @@ from backend.api.routes import (
     statements,
     tiers,
     usage,
+    webhooks,
     workloads,
 )
 
@@ -45,6 +50,7 @@ ROUTERS = tuple(
         joining,
         nodes,
         node_work,
+        node_requests,
         offers,
         quotes,
         workloads,
@@ -53,6 +59,7 @@ ROUTERS = tuple(
         markets,
         epochs,
         regions,
+        model_uploads,
         models,
         ledger,
         disputes,
@@ -67,6 +74,9 @@ ROUTERS = tuple(
         metrics,
         invoices,
         statements,
+        files,
+        batches,
+        webhooks,
         health,
     )
 )

@@ -1,4 +1,4 @@
-"""Health: alive without asking anybody; ready when the coordinator's database answers in time."""
+"""Health: alive without asking anybody; ready when the coordinator's database answers in time, and did lately."""
 
 from typing import Annotated, Literal
 
@@ -18,11 +18,15 @@ class Live(Answer):
 
 
 class Ready(Answer):
-    """What answers in time. Without Redis the market works on, slower: `degraded`, but ready."""
+    """What answers in time. Without Redis the market works on, slower: `degraded`, but ready.
+
+    `gateway` is whether what this process has cached (keys, models, limits) may be served by: only while it is fresh.
+    """
 
     status: Literal["ready", "degraded", "unavailable"]
     database: bool
     redis: bool
+    gateway: bool
 
 
 @router.get("/live")
@@ -31,11 +35,13 @@ async def live() -> Live:
     return Live()
 
 
-@router.get("/ready", responses={503: {"model": Ready, "description": "The database does not answer."}})
+@router.get(
+    "/ready", responses={503: {"model": Ready, "description": "The database does not answer, or has not for a while."}}
+)
 async def ready(gateway: Annotated[Gateway, Depends(gateway_of)], response: Response) -> Ready:
     """Whether requests can be served: the database must answer, Redis is only a matter of speed."""
     database, redis = await gateway.probes.both()
-    if not database:
-        response.status_code = 503
-        return Ready(status="unavailable", database=database, redis=redis)
-    return Ready(status="ready" if redis else "degraded", database=database, redis=redis)
+    fresh = gateway.changes.fresh
+    response.status_code = 200 if database and fresh else 503
+    status: Literal["ready", "degraded"] = "ready" if redis else "degraded"
+    return Ready(status=status if database and fresh else "unavailable", database=database, redis=redis, gateway=fresh)

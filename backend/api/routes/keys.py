@@ -7,8 +7,9 @@ from fastapi import APIRouter
 from backend.api.dependencies import Market, Now
 from backend.api.security import Anyone, account_of, role_at_most
 from backend.api.wire.accounts import CreatedKey, KeyRequest
+from backend.api.wire.rates import KeyLimits, NewKeyLimits
 from backend.domain.ids import KeyId
-from backend.services import accounts
+from backend.services import accounts, rates
 
 router = APIRouter(prefix="/api/v1/keys", tags=["keys"])
 
@@ -24,3 +25,21 @@ def create_key(body: KeyRequest, caller: Anyone, market: Market, now: Now) -> Cr
 def revoke_key(key_id: UUID, caller: Anyone, market: Market, now: Now) -> None:
     """End a key; within half a second it opens nothing any more."""
     accounts.revoke_key(market.uow(), now, KeyId(key_id), caller)
+
+
+@router.get("/{key_id}/limits")
+def show_limits(key_id: UUID, caller: Anyone, market: Market) -> KeyLimits:
+    """How much a key may ask for on each face, and what was set for it."""
+    return KeyLimits.of(rates.show_limits(market.uow(), caller, KeyId(key_id)))
+
+
+@router.put("/{key_id}/limits")
+def set_limits(key_id: UUID, body: NewKeyLimits, caller: Anyone, market: Market, now: Now) -> KeyLimits:
+    """Limit a key within a second: owners below what it has, admins as they like."""
+    return KeyLimits.of(rates.set_limits(market.uow(), now, caller, KeyId(key_id), body.limits()))
+
+
+@router.delete("/{key_id}/limits")
+def remove_limits(key_id: UUID, caller: Anyone, market: Market, now: Now) -> KeyLimits:
+    """Forget what was set for a key: what its owner set, and for admins all of it."""
+    return KeyLimits.of(rates.remove_limits(market.uow(), now, caller, KeyId(key_id)))

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from backend.api.wire.base import Answer, Credits, Id, Text, Wire
 from backend.domain.ids import AgentId, ItemId
 from backend.domain.joining import MESSAGE_BYTES_MAX, MESSAGE_ITEMS_MAX, POLL_S_MAX, PROTOCOL
+from backend.domain.mail import LETTERS_MAX
 from backend.domain.work import (
     ERROR_CHARS_MAX,
     PAYLOAD_BYTES_MAX,
@@ -101,6 +102,18 @@ class Poll(FromAgent):
     """A question for work, answered when there is some or after `wait_s`."""
 
     wait_s: Annotated[float, Field(ge=0, le=POLL_S_MAX, strict=False)] = POLL_S_MAX
+
+
+class RequestPoll(Poll):
+    """A question for real-time requests, at most as many as the agent has places for."""
+
+    places: Annotated[int, Field(ge=1, le=LETTERS_MAX)] = LETTERS_MAX
+
+
+class Answered(Answer):
+    """How many of the answers somebody waited for."""
+
+    answered: int
 
 
 class Units(Answer):

@@ -126,6 +126,9 @@ class Order(Answer):
         " `kept_free` is the node that empties for it.",
         examples=[{"needs": [{"need": "gpu_memory_mb", "wanted": "81920", "best": "24576"}]}],
     )
+    trace_id: str | None = Field(
+        default=None, description="The trace of the request that placed it, and of all that was done for it since."
+    )
 
     @classmethod
     def of(cls, order: StoredOrder) -> Self:
@@ -153,6 +156,7 @@ class Order(Answer):
             interruptible=order.interruptible,
             sla_required=order.sla,
             would_match=order.hint,
+            trace_id=order.trace_id,
         )
 
 

@@ -1,5 +1,6 @@
-"""Statements of earnings on the wire."""
+"""Statements on the wire: of earnings, and of what was paid by the request."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Self
 from uuid import UUID
@@ -8,7 +9,11 @@ from pydantic import Field
 
 from backend.api.wire.base import Amount, Answer
 from backend.domain import earnings as domain
+from backend.domain.billing import format_quantity
+from backend.domain.ids import AccountId
 from backend.domain.money import format_credits
+from backend.domain.periods import Period
+from backend.storage.allowances import DayOfUse
 
 
 class EarningsLine(Answer):
@@ -60,4 +65,50 @@ class EarningsStatement(Answer):
             lines=[EarningsLine.of(line) for line in statement.lines],
             closing=format_credits(statement.closing_nano),
             closing_withheld=format_credits(statement.closing_withheld_nano),
+        )
+
+
+class DayOfRequests(Answer):
+    """Requests of one model on one day; those that go over midnight count where their allowance began."""
+
+    day: datetime
+    model: str
+    requests: int
+    busy_seconds: str
+    charge: Amount
+
+    @classmethod
+    def of(cls, used: DayOfUse) -> Self:
+        """The wire form of a line."""
+        return cls(
+            day=used.day,
+            model=used.model,
+            requests=used.requests,
+            busy_seconds=format_quantity(used.busy_us),
+            charge=format_credits(used.charged_nano),
+        )
+
+
+class RequestsStatement(Answer):
+    """What was paid by the request in a period, as it was charged. `period_end` is not part of it."""
+
+    account: UUID
+    period_start: datetime
+    period_end: datetime
+    timezone: str
+    lines: list[DayOfRequests]
+    requests: int
+    charge: Amount
+
+    @classmethod
+    def of(cls, account: AccountId, period: Period, used: Sequence[DayOfUse]) -> Self:
+        """The wire form of a statement."""
+        return cls(
+            account=account,
+            period_start=period.start,
+            period_end=period.end,
+            timezone=period.timezone,
+            lines=[DayOfRequests.of(line) for line in used],
+            requests=sum(line.requests for line in used),
+            charge=format_credits(sum(line.charged_nano for line in used)),
         )

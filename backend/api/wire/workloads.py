@@ -57,6 +57,9 @@ class Workload(Wire):
     failover: bool = Field(
         default=False, description="Other regions may serve it when the named one cannot; without a region any may."
     )
+    webhook: Text | None = Field(
+        default=None, description="Told of its end: an https URL; signed as `GET /api/v1/webhooks/secret` says."
+    )
 
     @model_validator(mode="after")
     def _one_form_of_input(self) -> Self:
@@ -83,4 +86,5 @@ class Workload(Wire):
             needs=self.needs.needs() if self.needs else NO_NEEDS,
             interruptible=self.interruptible,
             failover=self.failover,
+            webhook=self.webhook,
         )

@@ -1,7 +1,16 @@
 """The schema as typed SQLAlchemy tables; `migrations/` builds it and a test holds both equal."""
 
 from backend.storage.tables.access import AccountRow, ApiKeyRow, ChangeRow, IdempotencyRow, LogRow, MemberRow
+from backend.storage.tables.allowances import GatewayOrderRow, GatewayRow, PooledUseRow
 from backend.storage.tables.base import Base
+from backend.storage.tables.batches import (
+    AccountDeliveryRow,
+    BatchChunkRow,
+    BatchRow,
+    FileRow,
+    KeptSecretRow,
+    OrderWebhookRow,
+)
 from backend.storage.tables.billing import (
     DisputeRow,
     DocumentLineRow,
@@ -39,9 +48,12 @@ from backend.storage.tables.money import (
     TransferRow,
 )
 from backend.storage.tables.quality import SlaSessionShareRow, SlaShareRow, SlaWindowRow, TrustEventRow
+from backend.storage.tables.rates import KeyLimitRow
+from backend.storage.tables.registry import ModelAliasRow, ModelChunkRow, ModelNameRow, ModelUploadRow
 from backend.storage.tables.work import ItemRow, LeaseRow, ModelRow, OutboxRow, UnitRow, WindowRow
 
 __all__ = [
+    "AccountDeliveryRow",
     "AccountRow",
     "AgentRow",
     "AlertRow",
@@ -51,6 +63,8 @@ __all__ = [
     "AuditedBalanceRow",
     "Base",
     "BaselineRow",
+    "BatchChunkRow",
+    "BatchRow",
     "BudgetRow",
     "BudgetUseRow",
     "ChangeRow",
@@ -62,8 +76,11 @@ __all__ = [
     "EpochRow",
     "FactRow",
     "FeeRow",
+    "FileRow",
     "FleetManagerRow",
     "FleetRow",
+    "GatewayOrderRow",
+    "GatewayRow",
     "HoldRow",
     "IdempotencyRow",
     "IncidentDeliveryRow",
@@ -72,6 +89,8 @@ __all__ = [
     "JoinTokenRow",
     "JointPartRow",
     "JointTaskRow",
+    "KeptSecretRow",
+    "KeyLimitRow",
     "LeaseRow",
     "LedgerAccountRow",
     "LogRow",
@@ -80,16 +99,22 @@ __all__ = [
     "MemberRow",
     "MeterPriceRow",
     "MeterRow",
+    "ModelAliasRow",
+    "ModelChunkRow",
+    "ModelNameRow",
     "ModelRow",
+    "ModelUploadRow",
     "NamedLeaseRow",
     "NodeKeyRow",
     "NodeModelRow",
     "NodeRow",
     "OfferRow",
     "OrderRow",
+    "OrderWebhookRow",
     "OutboxRow",
     "OverstatedRow",
     "PayoutRow",
+    "PooledUseRow",
     "PricePointRow",
     "RegionLinkRow",
     "RemoteUnitRow",

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from backend.domain.auctions import MECHANISMS
 from backend.domain.machines import TRUST_NEW_PPM
 from backend.domain.nodes import NodeState, OfferState
-from backend.domain.orders import SESSION, OrderState, Strategy, WorkloadKind
+from backend.domain.orders import REQUESTS, SESSION, OrderState, Strategy, WorkloadKind
 from backend.domain.tiers import ResourceClass, TierName
 from backend.storage.tables.base import Base, Key, Nano, one_of
 
@@ -178,7 +178,7 @@ class OrderRow(Base):
 
     __tablename__ = "orders"
     __table_args__ = (
-        CheckConstraint(f"workload IN ({', '.join(repr(str(w)) for w in (*WorkloadKind, SESSION))})", name="workload"),
+        one_of("workload", (*WorkloadKind, SESSION, REQUESTS)),
         one_of("tier", TierName),
         one_of("strategy", Strategy),
         one_of("state", OrderState),
@@ -223,6 +223,7 @@ class OrderRow(Base):
     deadline_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
+    traceparent: Mapped[str | None]  # of the request that placed it
 
 
 class EpochRow(Base):

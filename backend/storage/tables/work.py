@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.domain.leases import ItemState, LeaseState, WindowState
+from backend.domain.registry import Format, Stage
 from backend.storage.tables.base import Base, Key, Nano, one_of
 
 
@@ -19,6 +20,14 @@ class ModelRow(Base):
         UniqueConstraint("name", "version"),
         UniqueConstraint("name", "checksum"),
         CheckConstraint("us_per_call > 0 AND us_per_row > 0", name="profiled"),
+        one_of("stage", Stage),
+        one_of("format", Format),
+        Index(
+            "uq_models_in_production",
+            "name",
+            unique=True,
+            postgresql_where=text("stage = 'production' AND deleted_at IS NULL"),
+        ),
     )
 
     id: Mapped[Key]
@@ -31,6 +40,11 @@ class ModelRow(Base):
     us_per_call: Mapped[int]
     us_per_row: Mapped[int]
     created_at: Mapped[datetime]
+    format: Mapped[str] = mapped_column(server_default=text("'onnx'"))
+    stage: Mapped[str] = mapped_column(server_default=text("'none'"))
+    description: Mapped[str] = mapped_column(server_default=text("''"))
+    tags: Mapped[dict[str, str]] = mapped_column(JSONB, server_default=text("'{}'"))
+    deleted_at: Mapped[datetime | None]  # not offered to new work; what was ordered of it can still run
 
 
 class LeaseRow(Base):
@@ -96,6 +110,7 @@ class UnitRow(Base):
     sends: Mapped[int]
     resend_at: Mapped[datetime]
     items: Mapped[int] = mapped_column(server_default=text("0"))  # that were put into it
+    traces: Mapped[str | None]  # `traceparent`s of its orders, with commas; some of them, if they are many
 
 
 class ItemRow(Base):

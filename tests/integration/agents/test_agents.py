@@ -1,6 +1,7 @@
 """The operator's agents as processes: woken by events, patient with outages, orderly at the end."""
 
 import signal
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -9,6 +10,7 @@ from psycopg import sql
 from sqlalchemy import make_url, text
 
 from backend.bootstrap import new_id, utc_now
+from backend.domain.allowances import GATEWAY_LOST_S
 from backend.domain.fleet import AgentKind
 from backend.domain.ids import HoldId
 from backend.domain.metering import UsageState
@@ -18,6 +20,7 @@ from backend.domain.sla import WINDOW
 from backend.services import audit, deposits, escrow, metering, sla
 from tests.integration.agents.processes import AgentProcess, Start, deployment
 from tests.integration.services.earning import ran, ran_again
+from tests.integration.services.pooling import allow, gateway_id
 from tests.integration.services.usage import add_meter, event, send
 from tests.market import Market
 from tests.onnx_files import request
@@ -116,8 +119,10 @@ def test_usage_that_waited_for_money_is_charged_and_holds_expire_without_anybody
         over = utc_now() - escrow.HOLD_MARGIN
         escrow.reserve_one(uow, over, escrow.Need(market.buyer.spender, HoldId(new_id()), 7, over))
         uow.commit()
+    market.node("a")
+    allow(market, gateway_id(), now=utc_now() - timedelta(seconds=2 * GATEWAY_LOST_S))
     settler = start("settlement")
-    until(lambda: market.wallet().reserved_nano == 0, "the hold expired")
+    until(lambda: market.wallet().reserved_nano == 0, "the hold expired, and so did that of a gateway that is gone")
     [waiting] = metering.list_usage(market.app.uow(), poor.account_id)
     assert waiting.state == UsageState.UNPAID
     deposits.deposit(market.app.uow(), utc_now(), poor.account_id, NANO_PER_CREDIT, "at last")

@@ -69,6 +69,8 @@ def test_an_inference_agent_tells_how_its_tasks_ended(market: Market, start: Sta
     told = labelled(port)
     assert told["swarmex_breaker_state bus:redis bus closed"] == 1
     assert told["swarmex_bus_events_lost_total corrupt"] == 0
+    assert told["swarmex_models_loaded"] == 1
+    assert told["swarmex_model_call_seconds doubling 1"] > 0
 
 
 def test_a_settlement_agent_tells_of_its_breakers_and_of_what_its_bus_refused(market: Market, start: Start) -> None:

@@ -1,14 +1,19 @@
 """A node's Open Inference Protocol server over real HTTP."""
 
+import gzip
 import socket
+import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import httpx
+import orjson
 import pytest
+import tritonclient.http as triton
+from tritonclient.utils import InferenceServerException
 
 from agents.engines.onnx import OnnxEngine
 from agents.inference import oip_app
@@ -16,10 +21,11 @@ from agents.inference.catalogue import Catalogue
 from agents.inference.models import LoadedModels
 from agents.model_cache import ModelCache
 from agents.oip_server import OipServer
+from backend.domain.serving import EXTENSIONS
 from backend.domain.work import ModelRef
 from backend.storage.objects import ObjectStore
 from tests.onnx_files import reference_to, request, write_doubling, write_slow_on_demand
-from tests.waiting import FOREVER_S, PATIENCE_S, until
+from tests.waiting import PATIENCE_S, until
 
 INFER = "/v2/models/doubling/infer"
 
@@ -118,7 +124,7 @@ def test_every_answer_says_how_long_the_engine_was_busy(served: Served) -> None:
 
 
 def test_metadata_and_health_are_as_the_protocol_has_them(served: Served) -> None:
-    assert served.client.get("/v2").json()["extensions"] == []
+    assert served.client.get("/v2").json()["extensions"] == list(EXTENSIONS)
     assert served.client.get("/v2/models/doubling").json() == {
         "name": "doubling",
         "versions": ["1", "2"],
@@ -129,6 +135,39 @@ def test_metadata_and_health_are_as_the_protocol_has_them(served: Served) -> Non
     for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/doubling/ready"):
         assert served.client.get(path).status_code == 200
     assert served.client.get("/v2/models/doubling/versions/2/ready").status_code == 200
+
+
+def test_an_unmodified_client_manages_a_nodes_models(served: Served) -> None:
+    headers = {"Authorization": f"Bearer {served.server.token}"}
+    in_memory = {"name": "doubling", "version": "2", "state": "READY", "reason": ""}
+    with triton.InferenceServerClient(served.server.endpoint.removeprefix("http://")) as client:
+        assert served.infer(request((1.0, 2.0))).status_code == 200
+        assert in_memory in client.get_model_repository_index(headers=headers)
+        client.unload_model("doubling", headers=headers)
+        index = client.get_model_repository_index(headers=headers)
+        assert [entry["state"] for entry in index] == ["READY"] * 3
+        assert all(entry["reason"] for entry in index), "none of them is in memory"
+        client.load_model("doubling", headers=headers)
+        assert in_memory in client.get_model_repository_index(headers=headers)
+        config = client.get_model_config("doubling", headers=headers)
+        assert config["input"] == [{"name": "x", "data_type": "TYPE_FP32", "dims": [-1, 2]}]
+        told = client.get_inference_statistics("doubling", headers=headers)["model_stats"]
+        assert client.get_inference_statistics(headers=headers)["model_stats"] == told
+        [totals] = told
+        assert (totals["version"], totals["inference_count"], totals["inference_stats"]["success"]["count"]) == (
+            "2",
+            1,
+            1,
+        )
+        refusals: list[Callable[[], object]] = [
+            lambda: client.load_model("nobody", headers=headers),
+            lambda: client.load_model("doubling", headers=headers, config="{}"),
+            lambda: client.get_system_shared_memory_status(headers=headers),
+            lambda: client.get_model_config("doubling"),
+        ]
+        for refused in refusals:
+            with pytest.raises(InferenceServerException):
+                refused()
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/models/doubling", "/v2/models/doubling/ready"])
@@ -208,16 +247,34 @@ def test_a_body_that_does_not_arrive_ends_with_an_answer(served: Served, monkeyp
     assert served.client.post(INFER, content=dripping()).status_code == 400
 
 
-def test_binary_tensors_are_refused_and_not_misread(served: Served) -> None:
-    answer = served.client.post(INFER, content=b"{}", headers={"Inference-Header-Content-Length": "2"})
+def test_raw_buffers_are_taken_and_given(served: Served) -> None:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, 2], "parameters": {"binary_data_size": 8}}
+    header = orjson.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}})
+    body = header + struct.pack("<2f", 1.0, 2.0)
+    answer = served.client.post(INFER, content=body, headers={"Inference-Header-Content-Length": str(len(header))})
+    assert answer.status_code == 200
+    cut = int(answer.headers["Inference-Header-Content-Length"])
+    assert orjson.loads(answer.content[:cut])["outputs"] == [tensor | {"name": "y"}]
+    assert struct.unpack("<2f", answer.content[cut:]) == (2.0, 4.0)
+
+
+@pytest.mark.parametrize("length", ["", "-1", "three", "1000", "9" * 5_000])
+def test_a_json_part_that_is_not_so_long_is_refused(served: Served, length: str) -> None:
+    answer = served.client.post(INFER, content=b"{}", headers={"Inference-Header-Content-Length": length})
     assert answer.status_code == 400
-    assert "binary" in answer.json()["error"]
+    assert "Inference-Header-Content-Length" in answer.json()["error"]
+
+
+def test_a_compressed_body_is_refused_and_not_unpacked(served: Served) -> None:
+    packed = gzip.compress(orjson.dumps(request((1.0, 2.0))))
+    answer = served.client.post(INFER, content=packed, headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == 400
+    assert "Content-Encoding" in answer.json()["error"]
 
 
 def test_a_model_registered_later_is_found_when_it_is_asked_for(served: Served) -> None:
     assert served.infer(request((1.0, 2.0)), "/v2/models/late/infer").status_code == 404
     served.register("late", 1, write_doubling(served.folder / "late.onnx", 5.0))
-    time.sleep(0.3)
     answer = served.infer(request((1.0, 2.0)), "/v2/models/late/infer")
     assert answer.json()["outputs"][0]["data"] == [5.0, 10.0]
 
@@ -225,11 +282,23 @@ def test_a_model_registered_later_is_found_when_it_is_asked_for(served: Served) 
 def test_asking_for_unknown_models_does_not_flood_the_coordinator(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert served.client.get("/v2/models/unknown").status_code == 404
-    monkeypatch.setattr(oip_app, "ON_DEMAND_S", FOREVER_S)
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: served.client.get(f"/v2/models/unknown-{n}"), range(100)))
-    assert served.registry.asked == 1
+    may_answer = threading.Event()
+    known = served.registry.models
+
+    def known_when_allowed() -> list[ModelRef]:
+        found = known()
+        assert may_answer.wait(PATIENCE_S)
+        return found
+
+    monkeypatch.setattr(served.registry, "models", known_when_allowed)
+    with ThreadPoolExecutor(16) as pool:
+        asked = [pool.submit(served.client.get, f"/v2/models/unknown-{n}") for n in range(16)]
+        app = served.server._app
+        assert app is not None
+        until(lambda: len(app._looking._waiters or ()) == 15, "one looks, and all others wait")
+        may_answer.set()
+        assert {one.result(PATIENCE_S).status_code for one in asked} == {404}
+    assert served.registry.asked == 2, "one look for the first, and one for all who came while it was under way"
 
 
 def test_known_models_are_served_while_the_coordinator_is_away(served: Served) -> None:

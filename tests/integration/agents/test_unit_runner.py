@@ -14,7 +14,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from agents.inference import outcomes
+from agents.inference import held_model, outcomes
+from agents.inference.item_batch import ItemBatch, Outcome
 from agents.inference.runner import UnitReport
 from backend.bootstrap import utc_now
 from backend.domain.events import Topic
@@ -40,15 +41,16 @@ class Halt:
 
     def __init__(self, node: Node, monkeypatch: pytest.MonkeyPatch, free: int = 0) -> None:
         self.reached, self.may_go_on = threading.Event(), threading.Event()
-        run, number = node.runner._run_item, itertools.count()
+        monkeypatch.setattr(held_model, "BATCH_ROWS_MAX", 1)
+        run, number = ItemBatch.run, itertools.count()
 
-        def run_when_allowed(item: ClaimedItem) -> ItemResult:
+        def run_when_allowed(batch: ItemBatch, items: list[ClaimedItem]) -> Iterator[tuple[ClaimedItem, Outcome]]:
             if next(number) >= free:
                 self.reached.set()
                 assert self.may_go_on.wait(PATIENCE_S)
-            return run(item)
+            return run(batch, items)
 
-        monkeypatch.setattr(node.runner, "_run_item", run_when_allowed)
+        monkeypatch.setattr(ItemBatch, "run", run_when_allowed)
 
     @contextmanager
     def in_the_middle(self, run: Callable[[], object]) -> Iterator[None]:
@@ -124,10 +126,12 @@ def test_a_model_with_another_checksum_is_refused_and_the_reason_is_recorded(
     assert market.model.ref.checksum in str(error)
 
 
+@pytest.mark.parametrize(("bound", "value", "most"), [("COMMIT_ITEMS_MAX", 7, 7), ("COMMIT_BYTES_MAX", 1_000, 20)])
 def test_results_are_committed_in_groups_of_bounded_size_and_age(
-    market: Market, node: Node, monkeypatch: pytest.MonkeyPatch
+    market: Market, node: Node, monkeypatch: pytest.MonkeyPatch, bound: str, value: int, most: int
 ) -> None:
     monkeypatch.setattr(outcomes, "COMMIT_EVERY_S", 1e9)
+    monkeypatch.setattr(outcomes, bound, value)
     sizes: list[int] = []
     commit = node.port.commit
 
@@ -141,7 +145,7 @@ def test_results_are_committed_in_groups_of_bounded_size_and_age(
     market.clear()
     for unit in units(market):
         node.runner.run(unit)
-    assert max(sizes) == outcomes.COMMIT_ITEMS_MAX
+    assert 1 < max(sizes) <= most
     assert sum(sizes) == 120
 
 

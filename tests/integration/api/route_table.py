@@ -29,6 +29,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/invoices/{document_id}/pay": {"reference": "r"},
     "/invoices/{document_id}/void": {"reason": "wrong"},
     "/keys": {"role": "nobody"},
+    "/keys/{key_id}/limits": {"in_flight": 1},
     "/ledger/credits": {"amount": "1", "source": "air", "reference": "r"},
     "/ledger/refunds": {"account": NOBODY, "amount": "1", "reason": "sorry"},
     "/ledger/transfers/{transfer_id}/reverse": {"reason": "wrong"},
@@ -36,6 +37,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "/meters": {"name": "Not A Name", "unit": "GB", "price": "1"},
     "/meters/{name}/prices": {"price": "1"},
     "/meters/{name}/rerate": {},
+    "/models/uploads": {"name": "Not A Name", "size_bytes": 1, "sha256": "x"},
+    "/models/{name}/aliases/{alias}": {"version": 1},
+    "/models/{name}/versions/{version}": {},
+    "/models/{name}/versions/{version}/stage": {"stage": "staging"},
     "/nodes/join-tokens": {"resource_class": "toaster", "region": "eu"},
     "/nodes/{node_id}/join-tokens": {},
     "/nodes": {"name": "Not A Name", "resource_class": "cloud", "region": "eu", "slots": 1},
@@ -47,7 +52,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "/payouts": {"amount": "0.1", "destination": "DE02"},
     "/payouts/{payout_id}/post": {"reference": "r"},
     "/payouts/{payout_id}/reject": {"reason": "no such bank"},
+    "/regions/links": {"region": "The Moon", "other": "south", "latency_ms": 9},
     "/tiers/{name}": {"slots_max": 1},
+    "/v1/batches": {"input_file_id": NOBODY, "endpoint": "/v2/models"},
+    "/v1/files": {"purpose": "batch"},
     "/usage": {"specversion": "1.0", "id": "1", "source": "/s", "type": "nothing", "subject": "nobody"},
     "/usage/{usage_id}/void": {"reason": "twice"},
 }
@@ -56,11 +64,15 @@ NO_BODY = {
     "/incidents/{incident_id}/ack",
     "/invoices/{document_id}/credit-note",
     "/invoices/{document_id}/finalise",
+    "/models/uploads/{upload_id}/complete",
+    "/models/{name}/versions/{version}/restore",
     "/nodes/{node_id}/drain",
     "/orders/{order_id}/cancel",
     "/payouts/{payout_id}/approve",
     "/payouts/{payout_id}/cancel",
+    "/v1/batches/{batch_id}/cancel",
 }
+WORDS = ("name", "version", "alias")  # in paths, that are no ids
 CLOUD_EVENT = {"Content-Type": "application/cloudevents+json"}
 
 
@@ -79,7 +91,7 @@ class Route:
     @property
     def names(self) -> list[str]:
         """The names in its path that stand for somebody's things."""
-        return [name for name in re.findall(r"{(\w+)}", self.path) if name != "name"]
+        return [name for name in re.findall(r"{(\w+)}", self.path) if name not in WORDS]
 
     def ask(
         self, client: httpx.Client, ids: Mapping[str, object] | None = None, params: Mapping[str, str] | None = None
@@ -90,8 +102,8 @@ class Route:
         )
         short = self.path.removeprefix("/api/v1")
         body = None
-        if self.method == "POST" and short not in NO_BODY:
-            body = BODIES.get(short) if short in BODIES else workload(model="nobody")
+        if self.method in ("POST", "PUT") and short not in NO_BODY:
+            body = BODIES.get(short) if short in BODIES or self.method == "PUT" else workload(model="nobody")
         headers = CLOUD_EVENT if short == "/usage" and body else None
         return client.request(self.method, filled, json=body, headers=headers, params=params)
 

@@ -11,7 +11,8 @@ import httpx
 
 from tests.waiting import PATIENCE_S
 
-ANSWER = b'{"outputs": []}'
+# What model `scale` makes of the body in `requests`.
+ANSWER = b'{"outputs": [{"name": "y", "datatype": "FP32", "shape": [1, 4], "data": [2, 4, 6, 8]}]}'
 
 
 class SlowNode:

@@ -45,10 +45,12 @@ def write_model(path: Path) -> Path:
 class Supply:
     """A node that beats, serves and is allocated, until the block ends."""
 
-    def __init__(self, market: Swarmex, provider: AccountId, folder: Path, region: str = "eu-1") -> None:
+    def __init__(
+        self, market: Swarmex, provider: AccountId, folder: Path, region: str = "eu-1", kind: str = "cloud"
+    ) -> None:
         self.market = market
         owner = Principal(None, provider, Role.PROVIDER)
-        spec = NodeSpec(f"node-{region}", "cloud", region, SLOTS)
+        spec = NodeSpec(f"node-{region}", kind, region, SLOTS)
         self.node = nodes.register_node(market.uow(), utc_now(), provider, spec)
         nodes.offer(market.uow(), utc_now(), self.node.id, ASK_NANO, owner)
         port = DirectWorkPort(NodeDatabase(market.engine), AgentId(new_id()), market.bus)

@@ -10,6 +10,7 @@ FIELDS = {
     "event",
     "log_level",
     "request_id",
+    "trace_id",
     "method",
     "route",
     "status",

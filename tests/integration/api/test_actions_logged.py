@@ -1,6 +1,8 @@
 """Every route that changes money or access is told in the audit log, once, as done by whoever did it."""
 
+import hashlib
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from backend.domain.access import Spender
 from backend.domain.ids import HoldId, TransferId
 from backend.domain.metering import PRICES_FROM, MeterPrice
 from backend.domain.nodes import NodeSpec
+from backend.domain.uploads import digest_header
 from backend.services import escrow, incidents, joining, log
 from backend.storage.log import Told as Entry
 from tests.integration.api.callers import Callers, Client
@@ -17,9 +20,14 @@ from tests.integration.api.requests import workload
 from tests.integration.api.route_table import CLOSED, CLOUD_EVENT
 from tests.integration.api.supply import Supply
 from tests.integration.api.test_money_routes import NANO, charged_order
+from tests.onnx_files import write_doubling
 
 # What a buyer asks for: a quote changes nothing, and an order is a record of itself.
 OF_ITSELF = {"POST /api/v1/orders", "POST /api/v1/orders:batch", "POST /api/v1/quotes", "POST /api/v1/workloads"}
+# What keeps its own record, and is told in the log only where an admin does it for somebody else.
+OF_ITSELF |= {"POST /v1/files", "DELETE /v1/files/{file_id}", "POST /v1/batches", "POST /v1/batches/{batch_id}/cancel"}
+# A chunk is a part of an upload, which is told when it begins and when it ends.
+OF_ITSELF |= {"PUT /api/v1/models/uploads/{upload_id}"}
 LONG_AGO = timedelta(days=70)
 
 
@@ -68,13 +76,14 @@ def price_behind_the_services(market: Swarmex) -> None:
 
 
 def test_every_route_that_changes_money_or_access_is_told_in_the_log(
-    callers: Callers, market: Swarmex, supply: Supply, subtests: pytest.Subtests
+    callers: Callers, market: Swarmex, supply: Supply, subtests: pytest.Subtests, tmp_path: Path
 ) -> None:
     told = Told(market, subtests)
     admin, provider, user = callers.admin, callers.provider, callers.user
     _access(told, admin, provider, user)
     _money(told, market, callers)
     _orders(told, market, callers, supply)
+    _models(told, provider, tmp_path)
     assert told.routes == {str(route) for route in CLOSED if route.method != "GET"} - OF_ITSELF
     shown = admin.get("/api/v1/audit-log", params={"limit": log.LIST_MAX}).text
     secrets = [*told.secrets, admin.key.secret, provider.key.secret, user.key.secret]
@@ -86,6 +95,8 @@ def _access(told: Told, admin: Client, provider: Client, user: Client) -> None:
     account = told.do(admin, "POST /accounts", {"name": "acme"})["id"]
     key = told.do(admin, "POST /keys", {"account": account, "role": "user"})
     told.secrets.append(key["secret"])
+    told.do(user, "PUT /keys/{key_id}/limits", {"in_flight": 4}, key_id=user.key.key_id)
+    told.do(user, "DELETE /keys/{key_id}/limits", key_id=user.key.key_id)
     told.do(admin, "DELETE /keys/{key_id}", key_id=key["key_id"])
     lab = told.do(user, "POST /organisations", {"name": "lab"})["account"]["id"]
     told.do(user, "POST /organisations/{organisation_id}/members", {"member": account}, organisation_id=lab)
@@ -150,6 +161,26 @@ def _bills(told: Told, market: Swarmex, callers: Callers) -> None:
     note = told.do(admin, "POST /invoices/{document_id}/credit-note", document_id=invoice)["id"]
     told.do(admin, "POST /invoices/{document_id}/void", {"reason": "wrong"}, document_id=note)
     told.do(admin, "POST /invoices/{document_id}/pay", {"reference": "sepa-0"}, document_id=invoice)
+
+
+def _models(told: Told, provider: Client, folder: Path) -> None:
+    content = write_doubling(folder / "sent.onnx", 7.0).read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    wish = {"name": "sent", "size_bytes": len(content), "sha256": sha256}
+    upload = told.do(provider, "POST /models/uploads", wish)["id"]
+    told.do(provider, "DELETE /models/uploads/{upload_id}", upload_id=upload)
+    upload = told.do(provider, "POST /models/uploads", wish)["id"]
+    headers = {"Content-Digest": digest_header(sha256)}
+    sent = provider.put(f"/api/v1/models/uploads/{upload}", content=content, headers=headers)
+    assert sent.json()["offset"] == len(content)
+    told.do(provider, "POST /models/uploads/{upload_id}/complete", upload_id=upload)
+    version = {"name": "sent", "version": 1}
+    told.do(provider, "PUT /models/{name}/aliases/{alias}", {"version": 1}, name="sent", alias="best")
+    told.do(provider, "DELETE /models/{name}/aliases/{alias}", name="sent", alias="best")
+    told.do(provider, "POST /models/{name}/versions/{version}", {"tags": {"team": "vision"}}, **version)
+    told.do(provider, "POST /models/{name}/versions/{version}/stage", {"stage": "staging"}, **version)
+    told.do(provider, "DELETE /models/{name}/versions/{version}", **version)
+    told.do(provider, "POST /models/{name}/versions/{version}/restore", **version)
 
 
 def _orders(told: Told, market: Swarmex, callers: Callers, supply: Supply) -> None:

@@ -101,7 +101,7 @@ def test_a_node_or_an_offer_that_cannot_be_is_refused(
 
 
 def test_models_are_listed_and_shown_with_what_they_take_and_give(callers: Callers) -> None:
-    [model] = callers.user.get("/api/v1/models").json()
+    [model] = callers.user.get("/api/v1/models").json()["models"]
     assert (model["name"], model["version"]) == ("scale", 1)
     assert model["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}]
     assert callers.user.get("/api/v1/models/scale").json() == model
@@ -114,15 +114,18 @@ def test_models_are_listed_and_shown_with_what_they_take_and_give(callers: Calle
 def test_health_tells_what_answers(callers: Callers) -> None:
     assert callers.stranger.get("/health/live").json() == {"status": "live"}
     ready = callers.stranger.get("/health/ready")
-    assert (ready.status_code, ready.json()) == (200, {"status": "ready", "database": True, "redis": True})
+    assert (ready.status_code, ready.json()) == (
+        200,
+        {"status": "ready", "database": True, "redis": True, "gateway": True},
+    )
     assert callers.stranger.get("/v2/health/ready").json() == {"ready": True}
 
 
 @pytest.mark.parametrize(
     ("gone", "status", "said"),
     [
-        ("redis_url", 200, {"status": "degraded", "database": True, "redis": False}),
-        ("database_url", 503, {"status": "unavailable", "database": False, "redis": True}),
+        ("redis_url", 200, {"status": "degraded", "database": True, "redis": False, "gateway": True}),
+        ("database_url", 503, {"status": "unavailable", "database": False, "redis": True, "gateway": False}),
     ],
 )
 def test_without_redis_it_is_degraded_and_without_its_database_not_ready(
@@ -141,15 +144,27 @@ def test_without_redis_it_is_degraded_and_without_its_database_not_ready(
     broken.close()
 
 
+def test_a_process_whose_answers_are_old_is_not_ready_although_the_database_is(
+    callers: Callers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.gateway.changes.FAIL_CLOSED_S", -1.0)
+    ready = callers.stranger.get("/health/ready")
+    said = {"status": "unavailable", "database": True, "redis": True, "gateway": False}
+    assert (ready.status_code, ready.json()) == (503, said)
+    assert callers.stranger.get("/v2/health/ready").status_code == 503
+
+
 def test_the_schema_lists_every_route(callers: Callers, market: Swarmex) -> None:
     paths = callers.stranger.get("/openapi.json").json()["paths"]
     listed = {(method.upper(), path) for path, operations in paths.items() for method in operations}
     served = {
         (method, route.path)
         for route in iter_route_contexts(create_app(market).routes)
-        if route.path and route.path.startswith(("/api", "/health", "/metrics", "/v2"))
+        if route.path and route.path.startswith(("/api", "/health", "/metrics", "/v1", "/v2"))
         for method in (route.methods or set()) - {"HEAD"}
     }
+    # Two wildcards refuse whatever Triton's clients may want of shared memory: nothing that one would look up.
+    served = {(method, path) for method, path in served if "sharedmemory" not in path}
     assert listed == served
     assert len({operation["operationId"] for o in paths.values() for operation in o.values()}) == len(listed)
 

@@ -1,24 +1,41 @@
 """Nobody reads, or touches, another's money: every route is asked for somebody else's things, and for all things."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from backend.bootstrap import utc_now
 from backend.domain.access import Role
+from backend.domain.files import file_name
 from backend.domain.ids import AccountId
 from backend.domain.joining import TokenWish
 from backend.domain.money import NANO_PER_CREDIT
 from backend.domain.periods import month
-from backend.services import accounts, budgets, disputes, epochs, incidents, invoicing, joining, nodes, payouts, sla
+from backend.services import (
+    accounts,
+    batches,
+    budgets,
+    disputes,
+    epochs,
+    incidents,
+    invoicing,
+    joining,
+    model_uploads,
+    nodes,
+    payouts,
+    sla,
+)
 from tests.integration.api.callers import Client
 from tests.integration.api.counting import rows
 from tests.integration.api.once import application
 from tests.integration.api.route_table import CLOSED, NOBODY, Route
+from tests.integration.services.batching import Batching, lines
 from tests.integration.services.earning import ADMIN, earn, ran, ran_again
 from tests.integration.services.usage import add_meter, event, send
 from tests.market import Market
@@ -32,8 +49,10 @@ PUBLIC = {
     *("/api/v1/tiers", "/api/v1/tiers/{name}/versions", "/api/v1/epochs", "/api/v1/regions/links"),
     *("/api/v1/prices/history", "/api/v1/markets/depth", "/api/v1/markets/rules"),
     *("/api/v1/markets/rules/{resource_class}/{region}", "/api/v1/regions/links/{region}/{other}"),
+    "/api/v1/models/by-id/{model_id}",
     "/api/v1/nodes/{node_id}/trust",  # the score; why it is so is for its owner
 }
+PUBLISHED = ("epoch_id", "model_id")
 WITH_IDS = [route for route in CLOSED if route.names and route.path not in PUBLIC]
 
 
@@ -41,7 +60,7 @@ WITH_IDS = [route for route in CLOSED if route.names and route.path not in PUBLI
 class Victims:
     """People with something of every kind, and an intruder with a key for both sides of the market."""
 
-    ids: dict[str, UUID]
+    ids: dict[str, Any]
     buyer: Client
     provider: Client
     owner: Client
@@ -52,9 +71,12 @@ class Victims:
     def owner_of(self, route: Route) -> Client:
         """Whose things a route with ids is asked for."""
         [name, *_] = route.names
-        return {"organisation_id": self.owner, "payout_id": self.provider, "node_id": self.provider}.get(
-            name, self.buyer
-        )
+        return {
+            "organisation_id": self.owner,
+            "payout_id": self.provider,
+            "node_id": self.provider,
+            "upload_id": self.provider,
+        }.get(name, self.buyer)
 
 
 @pytest.fixture
@@ -86,7 +108,7 @@ def victims(
         )
 
 
-def _things(market: Market) -> dict[str, UUID]:
+def _things(market: Market) -> dict[str, Any]:
     now, uow = utc_now(), market.app.uow
     period = month(f"{now:%Y-%m}", "UTC")
     order = ran(market)
@@ -108,6 +130,8 @@ def _things(market: Market) -> dict[str, UUID]:
     assert drafted is not None
     return {
         "account_id": market.buyer.account_id,
+        "model_id": market.model.ref.model_id,
+        "upload_id": model_uploads.begin_upload(uow(), now, market.provider, "mine", 1, "0" * 64).id,
         "order_id": order.id,
         "node_id": node.id,
         "token_id": _token(market),
@@ -121,9 +145,17 @@ def _things(market: Market) -> dict[str, UUID]:
         "incident_id": _incident(market),
         "epoch_id": epochs.list_epochs(uow(), 1)[0].id,
         "organisation_id": organisation,
+        **_batch(market),
         "member_id": member.actor,
         "owner": owner.account_id,
     }
+
+
+def _batch(market: Market) -> dict[str, str]:
+    with tempfile.TemporaryDirectory() as folder:
+        batch = Batching(market, Path(folder)).submit(lines(1))
+    sent = batches.show_batch(market.app.uow(), batch, market.buyer).batch.input_file_id
+    return {"batch_id": batch, "file_id": file_name(sent)}
 
 
 def _token(market: Market) -> UUID:
@@ -165,7 +197,7 @@ def test_what_is_hidden_from_others_is_shown_to_its_owner_and_to_admins(
 
 
 def test_lists_show_nothing_of_others(victims: Victims, subtests: pytest.Subtests) -> None:
-    secrets = {str(id) for name, id in victims.ids.items() if name != "epoch_id"}  # clearings are published
+    secrets = {str(id) for name, id in victims.ids.items() if name not in PUBLISHED}
     seen: set[str] = set()
     for route in LISTS:
         with subtests.test(str(route)):
@@ -174,9 +206,9 @@ def test_lists_show_nothing_of_others(victims: Victims, subtests: pytest.Subtest
             for client in (victims.buyer, victims.provider, victims.owner):
                 told = route.ask(client).text
                 seen |= {id for id in secrets if id in told}
-    # None of these checks is empty: all but a key and a member by themselves are in some list of their owners,
-    # and all but incidents, which are nobody's but the operator's.
-    assert seen >= secrets - {str(victims.ids[name]) for name in ("key_id", "member_id", "incident_id")}
+    # None of these checks is empty: all but a key, an upload and a member by themselves are in some list of their
+    # owners, and all but incidents, which are nobody's but the operator's.
+    assert seen >= secrets - {str(victims.ids[name]) for name in ("key_id", "member_id", "incident_id", "upload_id")}
 
 
 def test_nobody_but_an_admin_asks_for_another_account_by_its_id(victims: Victims, subtests: pytest.Subtests) -> None:

@@ -58,7 +58,7 @@ def test_what_the_gateway_refuses_keeps_its_code(
     cli: Cli, gateway: str, input_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert cli.refused("infer", "nothing", "--input", input_file)[0] == "unknown_model"
-    assert cli.refused("infer", "scale", "--input", input_file, "--tier", "small")[0] == "tier_not_offered"
+    assert cli.refused("infer", "scale", "--input", input_file, "--tier", "small")[0] == "no_capacity"
     assert cli.refused("infer", "scale", "--input", input_file, "--tier", "small", "--sla")[0] == "sla_not_offered"
     assert cli.refused("infer", "scale", "--input", input_file, "--key", "swx_wrong")[0] == "unauthenticated"
     monkeypatch.delenv("SWARMEX_URL")

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from backend.bootstrap import new_id, utc_now
+from backend.domain.money import format_credits
 from tests.integration.cli.runner import Cli
+from tests.integration.services.pooling import BUSY_US, COST_NANO, gateway_id, pooled
+from tests.integration.services.pooling import spend as spend_on_requests
 from tests.integration.services.spending import spend
 from tests.market import Market
 
@@ -112,6 +115,25 @@ def test_what_a_provider_earned_is_between_two_balances(cli: Cli, market: Market
     plain = cli.run("invoice", "earnings", "provider", "--month", MONTH).out
     assert f"Earnings of provider, {MONTH}, UTC" in plain
     assert row(plain, "closing balance")[-2:] == [told["closing"], "0.000000000"]
+
+
+def test_what_was_paid_by_the_request_is_told_by_day_and_model(cli: Cli, market: Market) -> None:
+    gateway = gateway_id()
+    spend_on_requests(market, gateway, pooled(market, gateway), 1_500)
+    told = cli.json("invoice", "requests", "buyer")
+    [line] = told["lines"]
+    charge = format_credits(1_500 * COST_NANO)
+    assert (line["model"], line["requests"], line["busy_seconds"], line["charge"]) == (
+        "doubling",
+        1_500,
+        f"{1_500 * BUSY_US / 1_000_000:g}",
+        charge,
+    )
+    assert (told["requests"], told["charge"]) == (1_500, charge)
+    plain = cli.run("invoice", "requests", "buyer").out
+    assert row(plain, line["day"][:10])[1:] == ["doubling", "1500", line["busy_seconds"], charge]
+    assert row(plain, "sum") == ["sum", "–", "1500", "–", charge]
+    assert cli.json("invoice", "requests", "provider")["lines"] == []
 
 
 def test_a_bill_that_cannot_be_is_refused(cli: Cli, market: Market, spent: int, tmp_path: Path) -> None:

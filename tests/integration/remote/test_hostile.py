@@ -123,6 +123,16 @@ def test_another_nodes_item_unit_and_agent_have_no_effect(remote: Remote) -> Non
     assert honest.commit([item]) == {item.item_id}
 
 
+@pytest.mark.parametrize("outputs", [b"", b"{}", b"[]", b'{"outputs":7}', b'{"outputs":[]}\n{"outputs":[]}'])
+def test_outputs_that_are_no_answer_are_not_paid_for(remote: Remote, outputs: bytes) -> None:
+    node = remote.join()
+    item = claimed_by(remote, node)
+    assert set(node.port.commit([ItemResult(item.item_id, item.fence, 5, outputs)])) == set()
+    with remote.market.app.engine.connect() as connection:
+        told = connection.execute(text("SELECT state, outputs, error FROM work_items")).one()
+    assert tuple(told) == ("queued", None, "the node's outputs are no answer")
+
+
 def test_the_id_of_an_agent_of_the_operators_cannot_be_taken_over(remote: Remote) -> None:
     node = remote.join()
     executor = remote.market.executor()

@@ -8,12 +8,15 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 
 from backend.bootstrap import utc_now
+from backend.domain.allowances import Report, used_of
 from backend.domain.errors import InsufficientFunds
 from backend.domain.ids import TransferId
 from backend.domain.leases import WINDOW_S
+from backend.domain.money import charge_nano
 from backend.domain.orders import CloseReason
-from backend.services import corrections, credits, metering, meters, rating, sessions, settlement, withholding
+from backend.services import corrections, credits, metering, meters, pools, rating, sessions, settlement, withholding
 from tests.integration.services.earning import ADMIN, DEAR, fill_fund
+from tests.integration.services.pooling import allow, gateway_id, tell
 from tests.market import Market
 
 ODD_PRICE = 1_234_567  # nano-credits
@@ -78,6 +81,22 @@ class Spree:
             over = session.granted_at + timedelta(microseconds=self.random.randint(1, WINDOW_S * 10**4))
             sessions.end(market.app.uow(), over, session.lease_id, CloseReason.SESSION_IDLE)
             sessions.settle_windows(market.app.uow(), when)
+
+    def pooled(self, count: int) -> None:
+        """Requests of tier small on a pooled lease, out of allowances, reported at two moments in between."""
+        market, gateway = self.market, gateway_id()
+        market.executor("a")
+        market.executor("b")
+        opened = pools.open_pool(market.app.uow(), utc_now(), gateway, "doubling")
+        market.clear()
+        lease = pools.pool_progress(market.app.uow(), utc_now(), opened).lease
+        assert lease is not None
+        price, earns = lease.price_nano_per_slot_s, lease.earns_nano_per_slot_s
+        for moments in (self.moments(2) for _ in range(count)):
+            granted = allow(market, gateway, nano=charge_nano(price, 9))
+            for seq, when in enumerate(moments, 1):
+                used = used_of(lease.lease_id, price, earns, 9, 9, self.random.randint(1, 9))
+                tell(market, gateway, Report(granted.order_id, seq, (used,), last=seq == len(moments)), now=when)
 
     def usage(self, count: int) -> None:
         """Metered usage of two meters, one of a provider and one of the market."""

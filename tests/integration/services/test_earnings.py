@@ -51,6 +51,7 @@ def test_statements_of_months_in_a_row_join_and_end_at_the_ledgers_balance(marke
     spree = Spree(market, 3, at(20, 9), at(20, 11))
     spree.orders(8)
     spree.sessions(2)
+    spree.pooled(2)
     spree.usage(10)
     spree.corrections(12)
     zone = "Asia/Kolkata"

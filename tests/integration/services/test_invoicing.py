@@ -38,6 +38,7 @@ def test_the_invoice_of_a_month_of_random_usage_equals_the_ledger_to_the_nano(ma
     spree = Spree(market, 7, at(20, 9), at(20, 11))
     spree.orders(12)
     spree.sessions(4)
+    spree.pooled(5)
     spree.usage(30)
     spree.corrections(25)
     spree.rate_anew()
@@ -56,7 +57,7 @@ def test_the_invoice_of_a_month_of_random_usage_equals_the_ledger_to_the_nano(ma
     assert sum(d.total_cents for d in documents) * NANO_PER_CENT + carried(market) == moved(market, whole_time())
     assert carried(market) == notes[-1].document.carried_out_nano
     kinds = {line.kind for bill in invoices for line in bill.lines}
-    assert kinds == {"batch", "session", "usage", "correction", "refund", "sla_credit"}
+    assert kinds == {"batch", "session", "requests", "usage", "correction", "refund", "sla_credit"}
     assert {line.transfer_id for note in notes for line in note.lines}.isdisjoint({None})
     assert_audited(market)
 
@@ -148,22 +149,30 @@ def test_work_is_billed_by_kind_tier_and_model_with_the_seconds_that_it_took(mar
     spree = Spree(market, 11, at(5), at(9))
     spree.orders(6)
     spree.sessions(2)
+    spree.pooled(3)
     spree.usage(10)
     spree.rate_anew()
     bill = billed(market)
-    work = [line for line in bill.lines if line.kind in ("batch", "session")]
+    work = [line for line in bill.lines if line.kind in ("batch", "session", "requests")]
     assert {(line.kind, line.tier, line.unit) for line in work} == {
         ("batch", "small", "slot-seconds"),
         ("batch", "medium", "slot-seconds"),
         ("session", "medium", "slot-seconds"),
+        ("requests", "small", "slot-seconds"),
     }
-    assert {line.description for line in work} == {"Batch with doubling", "Session with doubling"}
+    assert {line.description for line in work} == {
+        "Batch with doubling",
+        "Session with doubling",
+        "Requests with doubling",
+    }
     with market.app.engine.connect() as connection:
         batches = connection.execute(text("SELECT sum(billed_us) FROM work_items WHERE state = 'settled'")).scalar_one()
+        pooled = connection.execute(text("SELECT sum(busy_us) FROM pooled_uses")).scalar_one()
         metered = connection.execute(
             text("SELECT meter, sum(quantity_micro)::bigint FROM usage_events GROUP BY meter ORDER BY meter")
         ).all()
     assert sum(line.quantity_micro or 0 for line in work if line.kind == "batch") == batches
+    assert [line.quantity_micro for line in work if line.kind == "requests"] == [pooled]
     usage = [(line.description, line.unit, line.quantity_micro) for line in bill.lines if line.kind == "usage"]
     units = {"egress": "GB", "storage": "GB-hours"}
     assert usage == [(f"Metered usage: {meter}", units[meter], quantity) for meter, quantity in metered]

@@ -15,6 +15,7 @@ OWN = {
     "PYTHONUNBUFFERED": "1",
     "COVERAGE_PROCESS_START": "pyproject.toml",
     "AWS_ACCESS_KEY_ID": "for the object store",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
     "SWARMEX_DATABASE_URL": OWNER_URL,
     "SWARMEX_API_PORT": "0",
     "SWARMEX_DATA_FOLDER": "elsewhere",
@@ -51,6 +52,11 @@ def test_an_inference_agent_learns_nothing_of_the_owners_database() -> None:
     assert environment["SWARMEX_NODE_DATABASE_URL"] == NODE_URL
 
 
+def test_an_inference_agent_learns_what_its_models_may_take_and_which_servers_may_stand_behind_it() -> None:
+    chosen = {"SWARMEX_MODEL_MEMORY_MB": "512", "SWARMEX_REMOTE_BACKENDS": '{"gpu:8000": ""}'}
+    assert chosen.items() <= environment_of(NODE, DEPLOYMENT, OWN | chosen).items()
+
+
 @pytest.mark.parametrize("kind", OTHERS)
 def test_every_other_kind_gets_the_owners_url_and_the_one_data_folder(kind: AgentKind) -> None:
     environment = environment_of(Member("m", 0, kind), DEPLOYMENT, OWN)
@@ -62,7 +68,7 @@ def test_every_other_kind_gets_the_owners_url_and_the_one_data_folder(kind: Agen
 @pytest.mark.parametrize("kind", AgentKind)
 def test_children_get_what_python_and_stores_need_and_not_the_operators_shell(kind: AgentKind) -> None:
     environment = environment_of(Member("m", 0, kind), DEPLOYMENT, OWN)
-    passed = {"PATH", "PYTHONUNBUFFERED", "COVERAGE_PROCESS_START", "AWS_ACCESS_KEY_ID"}
+    passed = {"PATH", "PYTHONUNBUFFERED", "COVERAGE_PROCESS_START", "AWS_ACCESS_KEY_ID", "OTEL_EXPORTER_OTLP_ENDPOINT"}
     assert passed <= environment.keys()
     assert "SHELL_SECRET" not in environment
 

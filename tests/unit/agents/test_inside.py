@@ -28,6 +28,7 @@ OWN = {
     "SSL_CERT_FILE": "/home/operator/ca.pem",
     "AWS_ACCESS_KEY_ID": "for the store",
     "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318",
     "OMP_NUM_THREADS": "1",
     "SHELL_SECRET": "of the operator",
     "SWARMEX_API_HOST": "127.0.0.1",
@@ -62,6 +63,7 @@ def test_an_agent_gets_the_servers_by_that_name_and_folders_of_the_container() -
     )
     assert environment["SWARMEX_REDIS_URL"] == "redis://:pass@host.docker.internal:6379/0"
     assert environment["AWS_ENDPOINT_URL"] == "http://host.docker.internal:9000"
+    assert environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://host.docker.internal:4318"
     assert environment["SWARMEX_DATA_FOLDER"] == "/var/lib/swarmex"
     assert environment["SWARMEX_OBJECTS_URL"] == "file:///var/lib/swarmex/objects"
     assert environment["SWARMEX_MODEL_CACHE"] == "/var/lib/swarmex/cache"

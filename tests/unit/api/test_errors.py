@@ -20,11 +20,12 @@ from backend.api.rescue import Rescue
 from backend.api.wire.base import Credits, Id, Number, Tensors, Text, Wire
 from backend.domain import errors as domain
 from backend.domain.backups import BackupDamaged
+from backend.domain.byte_ranges import RangeUnsatisfiable
 from backend.domain.coordination import FenceStale
 from backend.domain.corrections import FundShort, PayeeShort
 from backend.domain.joint_tasks import JointFailed, TaskState
 from backend.domain.payouts import NotEarned
-from backend.gateway.errors import Busy, InvalidJson
+from backend.gateway.errors import Busy, InvalidJson, RateLimited
 from backend.gateway.node_client import NodeCircuitOpen
 from backend.storage.ids import new_id
 from tests.unit.api.serving import serving
@@ -56,6 +57,8 @@ def fact(kind: type[domain.SwarmexError]) -> domain.SwarmexError:
         NotEarned: NotEarned(short),
         NodeCircuitOpen: NodeCircuitOpen(1.0),
         PayeeShort: PayeeShort(short),
+        RangeUnsatisfiable: RangeUnsatisfiable(10),
+        RateLimited: RateLimited("in_flight", 1, 0.5),
         FundShort: FundShort(short),
         domain.NotFound: domain.NotFound("model", "m"),
         domain.InsufficientFunds: short,

@@ -15,9 +15,27 @@ from backend.cli.entry import app
 
 HEAVY = {"sqlalchemy", "redis", "celery", "pydantic_settings", "onnxruntime", "sklearn", "skl2onnx", "httpx", "alembic"}
 VERBS = {
-    *("demo", "init", "up", "down", "api", "doctor", "deposit", "offer", "infer", "price list", "backup", "restore"),
-    *("account create", "account show", "key create", "key revoke", "breaker list"),
+    *(
+        "demo",
+        "init",
+        "up",
+        "down",
+        "api",
+        "grpc",
+        "doctor",
+        "deposit",
+        "offer",
+        "infer",
+        "price list",
+        "backup",
+        "restore",
+    ),
+    *("account create", "account show", "key create", "key revoke", "key limits", "breaker list"),
     *("node register", "node list", "node show", "node drain", "node login", "model register", "model list"),
+    *(
+        f"model {verb}"
+        for verb in ("show", "search", "alias", "tag", "stage", "delete", "restore", "upload", "download")
+    ),
     *(f"agents {verb}" for verb in ("list", "show", "scale", "policy", "drain", "restart", "logs", "top")),
     *("agents add", "agents set", "agents remove"),
     *("alerts list", "alerts show", "alerts ack", "alerts test"),
@@ -25,6 +43,8 @@ VERBS = {
     *("joint list", "joint show", "joint cancel", "joint audit"),
     *("node join", "node token create", "node token list", "node token revoke", "node key revoke"),
     *("order place", "order show", "order list", "order cancel"),
+    *("batch submit", "batch list", "batch show", "batch cancel", "batch results"),
+    *("file list", "file upload", "file delete"),
     *("org create", "org list", "org show", "org add", "org remove", "org key"),
     *("budget set", "budget list", "budget end", "budget alerts"),
     *("meter add", "meter list", "meter price", "meter prices", "meter rerate"),
@@ -37,7 +57,7 @@ VERBS = {
     *("market prices", "market history", "market depth", "market book", "market rules list", "market rules set"),
     "market rules reset",
     *("invoice draft", "invoice run", "invoice list", "invoice show", "invoice export", "invoice finalise"),
-    *("invoice pay", "invoice void", "invoice credit", "invoice earnings"),
+    *("invoice pay", "invoice void", "invoice credit", "invoice earnings", "invoice requests"),
     *(
         "payout request",
         "payout list",

@@ -14,12 +14,14 @@ from backend.domain.joining import (
     CLAIM_BYTES_MAX,
     MESSAGE_BYTES_MAX,
     OVERSTATED_FROM,
+    POLLED,
     REPORT_SLACK_US,
     TOKEN_LIFE_MAX,
     NodePrincipal,
     TokenWish,
     check_token,
     expiry,
+    is_polled,
     is_remote,
     notices,
     overstated,
@@ -85,6 +87,8 @@ def test_a_token_ends_its_life_after_the_moment_it_was_made() -> None:
 def test_only_queues_of_remote_nodes_are_polled() -> None:
     assert is_remote(remote_queue(ID))
     assert str(ID) in remote_queue(ID)
+    assert is_polled(f"{POLLED}{ID}")
+    assert not is_polled("http://127.0.0.1:1")
     assert not any(is_remote(queue) for queue in (f"node.{ID}", "pool.remote", "pool.remote.x", ""))
 
 

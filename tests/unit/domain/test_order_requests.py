@@ -109,6 +109,7 @@ def test_slots_are_limited_by_the_tier(tier: Any) -> None:
                 CloseReason.INSUFFICIENT_FUNDS,
                 CloseReason.NODE_LOST,
                 CloseReason.WINDOW_ENDED,
+                CloseReason.GATEWAY_LOST,
             },
             OrderState.SETTLED,
         ),

@@ -9,6 +9,9 @@ from backend.gateway import node_client
 from backend.gateway.node_client import (
     NODE_POLICY,
     AnswerTooLarge,
+    NodeAnswer,
+    NodeAnswered,
+    NodeBusy,
     NodeCircuitOpen,
     NodeClient,
     NodeFailed,
@@ -107,6 +110,25 @@ def test_an_answer_that_a_request_brought_about_does_not_count(monkeypatch: pyte
         async with listening(talking(GOOD.replace(b"200 OK", b"500 Broken"))) as url:
             for _attempt in range(2 * FAIL_MAX):
                 assert (await client.post(url, "secret", b"{}")).status == 500
+
+    with_client(scenario)
+
+
+@pytest.mark.parametrize(("error", "counts"), [(NodeFailed, True), (NodeAnswered, False), (NodeBusy, False)])
+def test_an_answer_counts_by_what_its_reader_makes_of_it(error: type[NodeFailed], *, counts: bool) -> None:
+    def read(_: NodeAnswer) -> None:
+        raise error("it is no result")
+
+    async def scenario(client: NodeClient, clock: Clock) -> None:
+        async with listening(talking(GOOD)) as url:
+            endpoint = url.removesuffix("/v2/models/m/infer")
+            for _attempt in range(FAIL_MAX):
+                assert not client.refuses(endpoint)
+                with pytest.raises(error):
+                    await client.ask(url, "secret", b"{}", None, read)
+            assert client.refuses(endpoint) is counts
+            clock.pass_s(NODE_POLICY.recovery_s)
+            assert not client.refuses(endpoint), "somebody may try it"
 
     with_client(scenario)
 

@@ -84,6 +84,22 @@ def test_a_node_that_hangs_is_given_up_after_the_total_time_out() -> None:
     assert 0 < trickled < TRICKLE_MAX
 
 
+def test_what_is_left_of_a_requests_time_is_all_that_a_node_gets() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        await reader.read()  # until it is hung up on
+        writer.close()
+
+    async def scenario() -> None:
+        client = NodeClient(10 * PATIENCE_S)
+        async with listening(talk) as url:
+            with pytest.raises(NodeFailed):
+                await client.ask(url, "secret", b"{}", None, lambda answer: answer, timeout_s=0.2)
+        await client.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
+
+
 def test_a_request_that_may_have_run_is_not_sent_again() -> None:
     requests = 0
 

@@ -7,7 +7,7 @@ import pytest
 
 from backend.domain.access import Spender
 from backend.domain.errors import Conflict, Unavailable
-from backend.domain.ids import AccountId, LeaseId
+from backend.domain.ids import AccountId, LeaseId, NodeId
 from backend.domain.leases import IDLE_S, WINDOW_S
 from backend.gateway.admission import Admission
 from backend.gateway.session import Session, SessionKey
@@ -26,6 +26,7 @@ def session() -> Session:
     return Session(
         key=SessionKey(Spender(AccountId(new_id())), "digits", "medium"),
         lease_id=LeaseId(new_id()),
+        node_id=NodeId(new_id()),
         node_name="rack-1",
         endpoint="http://127.0.0.1:1",
         token="t",

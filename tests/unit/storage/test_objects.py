@@ -40,3 +40,31 @@ def test_a_folder_knows_what_lies_in_it(tmp_path: Path) -> None:
     assert store.is_around(tmp_path / "store" / "models")
     assert not store.is_around(tmp_path / "elsewhere")
     assert not ObjectStore(f"memory://{tmp_path}").is_around(tmp_path / "models")
+
+
+def test_bytes_are_stored_in_the_place_of_others_and_dropped_one_by_one_or_by_folder(store: ObjectStore) -> None:
+    for content in (b"old", b"new content"):
+        store.put(content, "uploads/1/0")
+    store.put(b"2", "uploads/10/0")
+    assert b"".join(store.chunks("uploads/1/0", 2, 5)) == b"w c"
+    assert b"".join(store.chunks("uploads/1/0", 4)) == b"content"
+    store.delete_folder("uploads/1/")
+    store.delete_folder("uploads/1/")
+    assert list(dict(store.keys())) == ["uploads/10/0"]
+    store.delete("uploads/10/0")
+    store.delete("uploads/10/0")
+    assert list(store.keys()) == []
+
+
+def test_what_fails_on_its_way_into_the_store_leaves_nothing_there(store: ObjectStore, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        store.put_file(tmp_path / "nothing", "key")
+    assert list(store.keys()) == []
+    assert not store.exists("key")
+
+
+def test_a_store_whose_folder_is_mounted_elsewhere_is_not_here(tmp_path: Path) -> None:
+    store = ObjectStore((tmp_path / "store").as_uri())
+    assert not store.is_here()
+    store.put(b"1", "key")
+    assert store.is_here()

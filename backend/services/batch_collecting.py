@@ -1,0 +1,153 @@
+"""Results of chunks whose orders have ended, as parts in the object store: one of outputs, one of errors.
+
+A part is written before its chunk is marked, and holds the same however often it is written: whoever dies in between
+is followed by another, who runs nothing again. Memory holds a page of outputs, never a whole chunk's.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from backend.domain.batches import BatchState, ChunkState
+from backend.domain.ids import BatchId
+from backend.domain.orders import CloseReason
+from backend.storage.batch_chunks import Ran, StoredChunk
+from backend.storage.batches import Batch
+from backend.storage.contention import patient
+from backend.storage.objects import ObjectStore
+from backend.storage.unit_of_work import UnitOfWork
+
+Uow = Callable[[], UnitOfWork]
+
+COLLECT_MAX = 6  # chunks in one turn
+OUTPUTS, ERRORS = "outputs", "errors"
+NOT_RUN: Mapping[BatchState, tuple[str, str]] = {
+    BatchState.EXPIRED: ("batch_expired", "the batch expired before this request could be run"),
+    BatchState.CANCELLED: ("batch_cancelled", "the batch was cancelled before this request was run"),
+}
+
+
+def part_key(batch_id: BatchId, number: int, kind: str) -> str:
+    """Where a chunk's outputs or errors are until the batch ends."""
+    return f"{parts_folder(batch_id)}{number}.{kind}"
+
+
+def parts_folder(batch_id: BatchId) -> str:
+    """Where all of a batch's parts are."""
+    return f"batches/{batch_id}/"
+
+
+def collect(uow: Uow, now: datetime, objects: ObjectStore, batch: Batch) -> int:
+    """Collect up to COLLECT_MAX chunks that have ended; returns how many."""
+    with uow() as reading:
+        chunks = reading.batch_chunks.to_collect(batch.id, COLLECT_MAX)
+    for chunk in chunks:
+        completed, failed = write_parts(uow, objects, batch, chunk)
+        _mark(uow(), now, chunk, completed, failed)
+    return len(chunks)
+
+
+@patient
+def _mark(uow: UnitOfWork, _: datetime, chunk: StoredChunk, completed: int, failed: int) -> None:
+    with uow:
+        uow.batches.find(chunk.batch_id, for_update=True)
+        if uow.batch_chunks.lock(chunk.id).state is not ChunkState.COLLECTED:
+            uow.batch_chunks.mark_collected(chunk.id, completed, failed)
+            uow.commit()
+
+
+def write_parts(uow: Uow, objects: ObjectStore, batch: Batch, chunk: StoredChunk) -> tuple[int, int]:
+    """Write a chunk's parts; returns how many of its lines gave outputs, and how many did not."""
+    with tempfile.TemporaryDirectory(prefix="swarmex-batch-") as folder:
+        paths = {kind: Path(folder) / kind for kind in (OUTPUTS, ERRORS)}
+        with paths[OUTPUTS].open("wb") as outputs, paths[ERRORS].open("wb") as errors:
+            parts = _Parts(batch, chunk, outputs, errors)
+            for ran in _items(uow, chunk):
+                parts.add(ran)
+            parts.add_missing()
+        for kind, count in ((OUTPUTS, parts.completed), (ERRORS, parts.failed)):
+            if count:
+                objects.put_file(paths[kind], part_key(batch.id, chunk.number, kind), replace=True)
+    return parts.completed, parts.failed
+
+
+def _items(uow: Uow, chunk: StoredChunk) -> Iterator[Ran]:
+    if chunk.order_id is None:
+        return
+    after = -1
+    while after < len(chunk.lines) - 1:
+        with uow() as reading:
+            page = reading.batch_chunks.ran_items(chunk.order_id, after)
+        yield from page
+        after = page[-1].seq if page else len(chunk.lines)
+
+
+@dataclass
+class _Parts:
+    """Turns items into lines of the two files, in the form that OpenAI's clients read."""
+
+    batch: Batch
+    chunk: StoredChunk
+    outputs: BinaryIO
+    errors: BinaryIO
+    completed: int = 0
+    failed: int = 0
+    _next: int = field(default=0)
+
+    def add(self, ran: Ran) -> None:
+        """An item, in order; those between the last one and this are missing."""
+        self._skip_to(ran.seq)
+        if ran.outputs is not None and (body := self._body(ran.outputs)) is not None:
+            response = {"status_code": 200, "request_id": self._id(ran.seq), "body": body}
+            self._write(self.outputs, ran.seq, response, None)
+            self.completed += 1
+        elif ran.outputs is not None:
+            self._fail(ran.seq, {"code": "invalid_answer", "message": "what the node answered cannot be read"})
+        elif ran.state == "dead":
+            told = {"code": CloseReason.ATTEMPTS_EXHAUSTED, "message": ran.error or "the request could not be run"}
+            self._fail(ran.seq, told)
+        else:
+            self._fail(ran.seq, self._why_not())
+        self._next = ran.seq + 1
+
+    def add_missing(self) -> None:
+        """Lines that have no item at all."""
+        self._skip_to(len(self.chunk.lines))
+
+    def _body(self, answer: bytes) -> orjson.Fragment | None:
+        """A node's answer, written anew: as it stands it might end its line, and be followed by another's."""
+        try:
+            outputs = orjson.loads(answer)["outputs"]
+            body = {"model_name": self.chunk.model, "model_version": str(self.chunk.version), "outputs": outputs}
+            return orjson.Fragment(orjson.dumps(body))
+        except (ValueError, TypeError, KeyError):
+            return None
+
+    def _skip_to(self, seq: int) -> None:
+        for missing in range(self._next, seq):
+            self._fail(missing, self._why_not())
+
+    def _why_not(self) -> Mapping[str, Any]:
+        if self.chunk.error is not None:
+            return {name: self.chunk.error.get(name) for name in ("code", "message", "param")}
+        code, message = NOT_RUN.get(
+            self.batch.ending or BatchState.COMPLETED, ("order_ended", "the order ended before this request was run")
+        )
+        return {"code": code, "message": message}
+
+    def _fail(self, seq: int, error: Mapping[str, Any]) -> None:
+        self._write(self.errors, seq, None, error)
+        self.failed += 1
+
+    def _write(self, file: BinaryIO, seq: int, response: object, error: object) -> None:
+        _, custom_id, _ = self.chunk.lines[seq]
+        line = {"id": self._id(seq), "custom_id": custom_id, "response": response, "error": error}
+        file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+
+    def _id(self, seq: int) -> str:
+        return f"batch_req_{self.batch.id.hex}_{self.chunk.lines[seq][0]}"

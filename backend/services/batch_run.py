@@ -1,0 +1,56 @@
+"""Batches step by step: one batch is taken in hand, one small step is done with it, and it is let go.
+
+Every step looks at what is recorded and is written in transactions of its own, so that it may be broken off anywhere
+and be done again by anybody: the claim on a batch only spares replicas each other's work.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from backend.domain.batches import FINAL, BatchState
+from backend.services.batch_collecting import collect
+from backend.services.batch_ending import complete, expire, finish, stop, tidy
+from backend.services.batch_placing import place_more
+from backend.services.batch_validation import validate
+from backend.storage.batches import Batch
+from backend.storage.objects import ObjectStore
+from backend.storage.unit_of_work import UnitOfWork
+
+Uow = Callable[[], UnitOfWork]
+
+CLAIM = timedelta(seconds=30)  # nobody else looks at the batch meanwhile; a step that takes longer harms nothing
+LOOK_EVERY = timedelta(seconds=0.25)  # at a batch that has nothing to do but wait for its orders
+
+
+def work(uow: Uow, now: datetime, objects: ObjectStore) -> bool:
+    """Do one step with the batch that waited longest; returns whether there may be more to do at once."""
+    with uow() as claiming:
+        batch = claiming.batches.claim(now, now + CLAIM)
+        claiming.commit()
+    if batch is None:
+        return False
+    busy = step(uow, now, objects, batch)
+    with uow() as letting:
+        letting.batches.let_go(batch.id, now if busy else now + LOOK_EVERY)
+        letting.commit()
+    return True
+
+
+def step(uow: Uow, now: datetime, objects: ObjectStore, batch: Batch) -> bool:
+    """One step with a batch as it was read; returns whether anything moved."""
+    if batch.state in FINAL:
+        tidy(uow, now, objects, batch)
+        return True
+    if batch.state is BatchState.VALIDATING:
+        validate(uow, now, objects, batch)
+        return True
+    if batch.state is BatchState.IN_PROGRESS and expire(uow(), now, batch):
+        return True
+    collected = collect(uow, now, objects, batch)
+    if batch.state is BatchState.IN_PROGRESS:
+        placed = place_more(uow, now, objects, batch)
+        return complete(uow(), now, batch) or bool(collected or placed.orders or placed.refused)
+    if batch.ending is not BatchState.COMPLETED:
+        stopped = stop(uow(), batch)
+        return finish(uow, now, objects, batch) or bool(collected or stopped)
+    return finish(uow, now, objects, batch) or bool(collected)

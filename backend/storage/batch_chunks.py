@@ -1,0 +1,214 @@
+"""Chunks of batches: what one order carries, until its results are collected.
+
+Rows are locked as `batches` says: the batch first, then its chunks, then orders and money.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from backend.domain.batches import ChunkState
+from backend.domain.ids import BatchId, ChunkId, OrderId
+from backend.storage.rows import insert_records, update_rows
+from backend.storage.tables import BatchChunkRow
+
+OUTPUT_BYTES_MAX = 4 << 20  # of one page of items
+_ORDER_ENDED = "('settled', 'cancelled', 'expired', 'failed')"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk's row; `lines` are number, custom_id and rows of each, in the order of the order's items."""
+
+    id: ChunkId
+    batch_id: BatchId
+    number: int
+    state: ChunkState
+    model: str
+    version: int
+    from_byte: int
+    to_byte: int
+    lines: list[tuple[int, str, int]]
+    order_id: OrderId | None = None
+    error: Mapping[str, Any] | None = None
+    retry_at: datetime | None = None
+    completed: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """An item of an ended order: what it gave, or why it gave nothing."""
+
+    seq: int
+    state: str
+    outputs: bytes | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What a batch was charged for orders that ended, and what those still open may cost; nano-credits."""
+
+    charged_nano: int
+    open_nano: int
+    open_orders: int
+
+
+_CHUNK = ", ".join(f"c.{name}" for name in StoredChunk.__dataclass_fields__)
+
+
+class BatchChunkRepository:
+    """Chunks, and the orders that carry them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, chunks: Sequence[StoredChunk]) -> None:
+        """Record what a batch was cut into."""
+        insert_records(self._connection, BatchChunkRow, chunks)
+
+    def waiting(self, batch_id: BatchId, now: datetime, limit: int, *, for_update: bool = False) -> list[StoredChunk]:
+        """The first chunks to be placed."""
+        lock = "FOR UPDATE" if for_update else ""
+        return self._chunks(
+            f"SELECT {_CHUNK} FROM batch_chunks c WHERE c.batch_id = :batch AND c.state = 'waiting'"
+            f" AND (c.retry_at IS NULL OR c.retry_at <= :now) ORDER BY c.number LIMIT :limit {lock}",
+            {"batch": batch_id, "now": now, "limit": limit},
+        )
+
+    def to_collect(self, batch_id: BatchId, limit: int) -> list[StoredChunk]:
+        """Chunks whose orders have ended, or that were refused; the first of them."""
+        return self._chunks(
+            f"SELECT {_CHUNK} FROM batch_chunks c LEFT JOIN orders o ON o.id = c.order_id"
+            f" WHERE c.batch_id = :batch AND (c.state = 'refused' OR c.state = 'placed' AND o.state IN {_ORDER_ENDED})"
+            f" ORDER BY c.number LIMIT :limit",
+            {"batch": batch_id, "limit": limit},
+        )
+
+    def find(self, batch_id: BatchId, number: int) -> StoredChunk:
+        """A chunk by its number."""
+        [chunk] = self._chunks(
+            f"SELECT {_CHUNK} FROM batch_chunks c WHERE c.batch_id = :batch AND c.number = :number",
+            {"batch": batch_id, "number": number},
+        )
+        return chunk
+
+    def lock(self, chunk_id: ChunkId) -> StoredChunk:
+        """A chunk, locked until the transaction ends."""
+        [chunk] = self._chunks(f"SELECT {_CHUNK} FROM batch_chunks c WHERE c.id = :id FOR UPDATE", {"id": chunk_id})
+        return chunk
+
+    def results(self, batch_id: BatchId) -> list[tuple[int, int, int]]:
+        """(number, completed, failed) of every chunk, in order."""
+        rows: Any = self._connection.execute(
+            text("SELECT number, completed, failed FROM batch_chunks WHERE batch_id = :batch ORDER BY number"),
+            {"batch": batch_id},
+        )
+        return [(row.number, row.completed, row.failed) for row in rows]
+
+    def mark_placed(self, placed: Mapping[ChunkId, OrderId]) -> None:
+        """Chunks that have their orders."""
+        update_rows(
+            self._connection,
+            BatchChunkRow,
+            [{"id": chunk, "state": "placed", "order_id": order} for chunk, order in placed.items()],
+        )
+
+    def mark_refused(self, refused: Mapping[ChunkId, Mapping[str, Any]]) -> None:
+        """Chunks that will not be placed, and why."""
+        update_rows(
+            self._connection,
+            BatchChunkRow,
+            [{"id": chunk, "state": "refused", "error": dict(error)} for chunk, error in refused.items()],
+        )
+
+    def retry(self, chunks: Collection[ChunkId], at: datetime) -> None:
+        """Chunks that wait, for capacity or for money that other orders hold."""
+        self._connection.execute(
+            text("UPDATE batch_chunks SET retry_at = :at WHERE id = ANY(:ids)"), {"ids": list(chunks), "at": at}
+        )
+
+    def refuse_waiting(self, batch_id: BatchId, error: Mapping[str, Any]) -> None:
+        """Place nothing more of a batch."""
+        chunks = self._chunks(
+            f"SELECT {_CHUNK} FROM batch_chunks c WHERE c.batch_id = :batch AND c.state = 'waiting'"
+            f" ORDER BY c.number FOR UPDATE",
+            {"batch": batch_id},
+        )
+        self.mark_refused({chunk.id: error for chunk in chunks})
+
+    def mark_collected(self, chunk_id: ChunkId, completed: int, failed: int) -> None:
+        """A chunk whose results lie in the object store; its batch counts them."""
+        self._connection.execute(
+            text(
+                "WITH c AS (UPDATE batch_chunks SET state = 'collected', completed = :completed, failed = :failed"
+                " WHERE id = :id RETURNING batch_id) UPDATE batches b SET completed = b.completed + :completed,"
+                " failed = b.failed + :failed FROM c WHERE b.id = c.batch_id"
+            ),
+            {"id": chunk_id, "completed": completed, "failed": failed},
+        )
+
+    def spending(self, batch_id: BatchId) -> Spending:
+        """What a batch's orders cost so far, and may cost."""
+        row = self._connection.execute(
+            text(f"""
+                SELECT coalesce(sum(o.charged_nano) FILTER (WHERE o.state IN {_ORDER_ENDED}), 0)::bigint AS charged,
+                       coalesce(sum(o.worst_case_nano) FILTER (WHERE o.state NOT IN {_ORDER_ENDED}), 0)::bigint AS open,
+                       count(*) FILTER (WHERE o.state NOT IN {_ORDER_ENDED}) AS orders
+                FROM batch_chunks c JOIN orders o ON o.id = c.order_id WHERE c.batch_id = :batch
+            """),
+            {"batch": batch_id},
+        ).one()
+        return Spending(row.charged, row.open, row.orders)
+
+    def ran_items(self, order_id: OrderId, after: int) -> list[Ran]:
+        """Items of an ended order behind `after`, as many as OUTPUT_BYTES_MAX of outputs, one at least."""
+        rows: Any = self._connection.execute(
+            text("""
+                SELECT seq, state, outputs, error FROM (
+                    SELECT seq, state, outputs, error,
+                           sum(coalesce(octet_length(outputs), 0)) OVER (ORDER BY seq) AS bytes,
+                           row_number() OVER (ORDER BY seq) AS place
+                    FROM work_items WHERE order_id = :order AND seq > :after
+                ) paged WHERE bytes <= :bytes OR place = 1 ORDER BY seq
+            """),
+            {"order": order_id, "after": after, "bytes": OUTPUT_BYTES_MAX},
+        )
+        return [Ran(*row) for row in rows]
+
+    def stoppable_orders(self, batch_id: BatchId, limit: int) -> list[OrderId]:
+        """Orders of a batch that wait for a lease, or have items that do; or that have nothing left to wait for."""
+        rows = self._connection.execute(
+            text("""
+                SELECT o.id FROM batch_chunks c JOIN orders o ON o.id = c.order_id
+                WHERE c.batch_id = :batch AND c.state = 'placed' AND o.state IN ('open', 'running')
+                  AND (EXISTS (SELECT 1 FROM work_items w WHERE w.order_id = o.id AND w.state = 'waiting')
+                       OR NOT EXISTS (SELECT 1 FROM work_items w WHERE w.order_id = o.id
+                                      AND w.state IN ('waiting', 'queued', 'running', 'committed')))
+                ORDER BY o.id LIMIT :limit
+            """),
+            {"batch": batch_id, "limit": limit},
+        )
+        return [row.id for row in rows]
+
+    def cancel_waiting(self, orders: Collection[OrderId]) -> None:
+        """Let items of these orders, which the caller has locked, that no executor was sent never run."""
+        self._connection.execute(
+            text("""
+                UPDATE work_items SET state = 'cancelled' WHERE id IN (
+                    SELECT id FROM work_items WHERE order_id = ANY(:orders) AND state = 'waiting'
+                    ORDER BY id FOR UPDATE
+                )
+            """),
+            {"orders": list(orders)},
+        )
+
+    def _chunks(self, statement: str, binds: dict[str, Any]) -> list[StoredChunk]:
+        return [
+            StoredChunk(**dict(row._mapping) | {"state": ChunkState(row.state)})
+            for row in self._connection.execute(text(statement), binds)
+        ]

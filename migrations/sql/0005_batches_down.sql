@@ -1,0 +1,1 @@
+DELETE FROM kept_secrets WHERE name = 'links';

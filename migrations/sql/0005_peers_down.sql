@@ -1,0 +1,1 @@
+DROP FUNCTION node_peers;

@@ -1,0 +1,11 @@
+-- Models that were deleted are not offered to nodes any more, unless an order of them is still open.
+CREATE OR REPLACE FUNCTION node_models() RETURNS TABLE (
+    model_id uuid, model_name text, model_version int, checksum text, uri text, signature jsonb
+)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT m.id, m.name, m.version, m.checksum, m.uri, m.signature FROM models m
+    WHERE m.deleted_at IS NULL
+       OR EXISTS (SELECT FROM orders o WHERE o.state = 'open' AND o.model_id = m.id)
+       OR EXISTS (SELECT FROM orders o WHERE o.state IN ('running', 'closing') AND o.model_id = m.id)
+    ORDER BY m.name, m.version
+$$;

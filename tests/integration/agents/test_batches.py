@@ -1,0 +1,39 @@
+"""The part of the settlement agent that works on batches: started and stopped with it, and in nobody's way."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agents.batches import Batches
+from backend.bootstrap import Swarmex
+from backend.domain.batches import BatchState
+from tests.integration.receiver import receiving
+from tests.integration.services.batching import Batching
+from tests.market import Market
+from tests.waiting import until
+
+
+@pytest.fixture
+def app(market: Market) -> Iterator[Swarmex]:
+    """The market of a process of its own, whose operator lets webhooks be next door."""
+    settings = market.app.settings.model_copy(update={"webhook_hosts": "other, 127.0.0.1"})
+    wired = Swarmex(settings, market.app.database_url, market.app.redis_url)
+    yield wired
+    wired.close()
+
+
+def test_batches_are_worked_on_and_their_ends_told_until_it_is_stopped(
+    market: Market, app: Swarmex, tmp_path: Path
+) -> None:
+    batching = Batching(market, tmp_path)
+    with receiving() as receiver:
+        working = Batches(app)
+        working.start()
+        name = batching.submit(["no json"], swarmex_webhook=f"{receiver.url}/hook")
+        until(lambda: batching.show(name).batch.state is BatchState.FAILED, "the batch was looked at")
+        until(lambda: receiver.got, "its end was told")
+        working.stop()
+        assert [body["data"]["id"] for body in receiver.bodies] == [name]
+        later = batching.submit(["no json"])
+        assert batching.show(later).batch.state is BatchState.VALIDATING
