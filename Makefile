@@ -95,8 +95,8 @@ test-ci: $(VENV)/.dev  ## what CI runs: as test-coverage, and a skipped test fai
 
 ##@ Measure
 
-benchmark: $(VENV)/.dev  ## every figure that is promised, beside a raw limit or a peer; ONLY=name for one
-	@$(BIN)/python -m tests.performance $(if $(ONLY),--only $(ONLY))
+benchmark: $(VENV)/.dev $(if $(PEERS),build/peers/litellm)  ## every promised figure beside a limit or a peer; ONLY=name for one, PEERS=1 with LiteLLM (needs wrk)
+	@PEERS=$(PEERS) $(BIN)/python -m tests.performance $(if $(ONLY),--only $(ONLY))
 
 load: $(VENV)/.dev  ## headless Locust against a running system
 	@$(BIN)/python -m tests.load $(ARGS)
@@ -159,6 +159,10 @@ $(VENV)/.run: requirements.lock pyproject.toml
 	@touch $@
 
 # After the other one when both are due: two installs at once would break each other.
+# A peer of the benchmarks stands apart: what it pins is not ours.
+build/peers/litellm:
+	@$(PYTHON) -m venv $@ && $@/bin/pip install --quiet "litellm[proxy]" || { rm -rf $@; exit 1; }
+
 $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/.run
 	$(call bootstrap,requirements-dev.lock)
 	@touch $(VENV)/.run $@

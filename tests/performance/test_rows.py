@@ -67,7 +67,7 @@ def test_one_benchmark_alone_replaces_its_own_figures_only(tmp_path: Path) -> No
 
 def test_every_module_among_the_benchmarks_is_one_and_says_what_it_measures() -> None:
     names = registry.names()
-    assert {"dispatch", "order_path", "place_batch", "realtime_infer", "statements_per_batch"} <= set(names)
+    assert {"dispatch", "order_path", "place_batch", "gateway", "statements_per_batch"} <= set(names)
     for name in names:
         benchmark = registry.find(name)
         assert benchmark.about
