@@ -44,7 +44,7 @@ async def forward(gateway: Gateway, wanted: Wanted, model: ServedModel, payload:
             # Where a breaker is open nothing was asked, hence nothing is asked again.
             if attempts <= RETRIES_MAX and (isinstance(error, NodeCircuitOpen) or gateway.sessions.may_retry(wanted)):
                 following = await _another(gateway, wanted, tried, deadline_s)
-            if following is None:
+            if following is None or time.monotonic() >= deadline_s:
                 raise
             session = following
             attempts += 1

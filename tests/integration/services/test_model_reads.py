@@ -51,8 +51,9 @@ def commands(url: str) -> Iterator[Counter[str]]:
             counted[name.removeprefix("cmdstat_")] = more
 
 
-def test_a_cached_read_costs_one_round_trip_and_no_statement(market: Market) -> None:
+def test_a_cached_read_costs_one_round_trip_and_no_statement(market: Market, own_redis: OwnRedis) -> None:
     app, uncached, cached = market.app, 2, 1
+    app.model_cache = ReadCache(own_redis.url, app.settings.bus_namespace, "models")  # nobody else asks that one
     read(app), read(app, "doubling", 1)  # the scripts are known by now
     app.model_cache.outdate({"doubling": 1})
     by_id = ModelId(market.model.ref.model_id)
@@ -63,7 +64,7 @@ def test_a_cached_read_costs_one_round_trip_and_no_statement(market: Market) -> 
     ]
     for ask in asks:
         for trips, statements in ((uncached, 1), (cached, 0), (cached, 0)):
-            with Statements(app.engine) as sent, commands(app.redis_url) as asked:
+            with Statements(app.engine) as sent, commands(own_redis.url) as asked:
                 assert ask() == b"1 0"
             assert (sent.count, asked.total()) == (statements, trips)
 
