@@ -20,8 +20,7 @@ def test_when_one_of_two_allocation_agents_is_killed_the_other_serves_its_market
     for region in ("north", "south"):
         swarm.market.node(region, slots=100, pool=region, region=region)
         swarm.start("inference", "--pool", region, name=region)
-    for name in ("first", "second"):
-        swarm.start("allocation", name=name)
+    swarm.start("allocation", name="second")  # beside the one that the market has
     swarm.until(lambda: swarm.alive("north") and swarm.alive("south"), "both regions live")
     swarm.until(
         lambda: len(swarm.query("SELECT 1 FROM agents WHERE kind = 'allocation' AND state = 'up'")) == 2, "both are up"
@@ -29,7 +28,7 @@ def test_when_one_of_two_allocation_agents_is_killed_the_other_serves_its_market
     for region in ("north", "south"):
         swarm.market.place(5, region=region, deadline_s=600)
     swarm.until(lambda: leased(swarm) == 10, "both regions are cleared")
-    swarm.signal("first", signal.SIGKILL)
+    swarm.signal("allocation", signal.SIGKILL)
     for region in ("north", "south"):
         swarm.market.place(5, region=region, deadline_s=600)
     beats: set[object] = set()
