@@ -1,8 +1,9 @@
 """How a session comes to be: an order is placed, the market decides, the lease is taken up or the reason told."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
@@ -10,14 +11,18 @@ from backend.bootstrap import Swarmex, utc_now
 from backend.domain.access import Principal
 from backend.domain.errors import Unavailable
 from backend.domain.ids import NodeId, OrderId
+from backend.domain.orders import CloseReason
 from backend.gateway.errors import code_of
 from backend.gateway.limits import SESSION_POLL_S, SESSION_WAIT_S
 from backend.gateway.session import Session, SessionKey
 from backend.gateway.threads import Threads
 from backend.services import sessions as service
+from backend.storage.allowances import PooledLease
 from backend.storage.sessions import Session as GrantedSession
 
 log = structlog.get_logger(__name__)
+
+L = TypeVar("L", GrantedSession, PooledLease)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +103,28 @@ async def _give_up(market: Swarmex, threads: Threads, ordering: asyncio.Task[Ord
         log.warning("session_not_given_up", code=code_of(error))
 
 
-async def _granted(market: Swarmex, threads: Threads, granted: Bell, key: SessionKey, order_id: OrderId) -> Session:
+async def until_granted(
+    threads: Threads, granted: Bell, look: Callable[[], tuple[L | None, CloseReason | None]], what: str
+) -> tuple[L, str, str]:
+    """A lease once its node can be asked, with the node's endpoint and token; asks again with each ring.
+
+    `look` tells the lease if there is one, or why there never will be; then raises Unavailable with that code.
+    """
     while True:
-        stand = await threads.run(lambda: service.progress(market.uow(), utc_now(), order_id))
-        if stand.refused:
-            raise Unavailable("the market has no node for this session", code=stand.refused)
-        if stand.session and stand.session.endpoint and stand.session.token:
-            return _session(key, stand.session, stand.session.endpoint, stand.session.token)
+        lease, refused = await threads.run(look)
+        if refused:
+            raise Unavailable(f"the market has no node for {what}", code=refused)
+        if lease and lease.endpoint and lease.token:
+            return lease, lease.endpoint, lease.token
         await granted.wait(SESSION_POLL_S)
+
+
+async def _granted(market: Swarmex, threads: Threads, granted: Bell, key: SessionKey, order_id: OrderId) -> Session:
+    def look() -> tuple[GrantedSession | None, CloseReason | None]:
+        stand = service.progress(market.uow(), utc_now(), order_id)
+        return stand.session, stand.refused
+
+    return _session(key, *await until_granted(threads, granted, look, "this session"))
 
 
 def _session(key: SessionKey, granted: GrantedSession, endpoint: str, token: str) -> Session:

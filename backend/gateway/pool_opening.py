@@ -12,8 +12,8 @@ from backend.domain.errors import Unavailable
 from backend.domain.ids import GatewayId, NodeId, OrderId
 from backend.domain.orders import CloseReason
 from backend.domain.tiers import TierName
-from backend.gateway.limits import SESSION_POLL_S, SESSION_WAIT_S
-from backend.gateway.opening import Bell
+from backend.gateway.limits import SESSION_WAIT_S
+from backend.gateway.opening import Bell, until_granted
 from backend.gateway.session import Session, SessionKey
 from backend.gateway.threads import Threads
 from backend.services import pools
@@ -48,13 +48,11 @@ async def open_pooled(
 
 
 async def _granted(market: Swarmex, threads: Threads, granted: Bell, key: SessionKey, order_id: OrderId) -> Session:
-    while True:
-        stand = await threads.run(lambda: pools.pool_progress(market.uow(), utc_now(), order_id))
-        if stand.refused:
-            raise Unavailable("the market has no node for these requests", code=stand.refused)
-        if stand.lease and stand.lease.endpoint and stand.lease.token:
-            return _session(key, stand.lease, stand.lease.endpoint, stand.lease.token)
-        await granted.wait(SESSION_POLL_S)
+    def look() -> tuple[PooledLease | None, CloseReason | None]:
+        stand = pools.pool_progress(market.uow(), utc_now(), order_id)
+        return stand.lease, stand.refused
+
+    return _session(key, *await until_granted(threads, granted, look, "these requests"))
 
 
 def _session(key: SessionKey, lease: PooledLease, endpoint: str, token: str) -> Session:

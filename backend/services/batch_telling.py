@@ -8,7 +8,6 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import orjson
@@ -17,7 +16,7 @@ from backend.domain.batches import PREFIX
 from backend.domain.ids import AccountId, DeliveryId
 from backend.messaging.account_webhooks import TIMEOUT_S, Call
 from backend.messaging.webhook import Outcome
-from backend.services.notifying import ATTEMPTS_MAX, pause_s
+from backend.services.deliveries import send_due
 from backend.storage.account_deliveries import AccountDelivery
 from backend.storage.batches import Batch
 from backend.storage.ids import new_id
@@ -81,32 +80,15 @@ def webhook_secret(kept: str, account: AccountId) -> str:
 
 
 def deliver(uow: UnitOfWork, now: datetime, kept_secret: str, send: Send, jitter: float) -> int:
-    """Send what is due, SEND_MAX at once, and note how it ended; returns how many attempts were begun.
-
-    What is not taken is due again after a pause that doubles, with `jitter` in [0, 1) taking up to half off; after
-    ATTEMPTS_MAX it is given up.
-    """
-    with uow:
-        claimed = uow.account_deliveries.claim(now, now + CLAIM, SEND_MAX)
-        uow.commit()
-    if not claimed:
-        return 0
+    """Send what is due, SEND_MAX at once; returns how many attempts were begun (see `deliveries.send_due`)."""
     sent_s = int(now.timestamp())
-    calls = [
-        Call(f"msg_{one.id.hex}", one.url, webhook_secret(kept_secret, one.account_id), orjson.dumps(one.body), sent_s)
-        for one in claimed
-    ]
-    outcomes = send(calls)
-    with uow:
-        uow.account_deliveries.write(
-            [_ended(one, outcome, now, jitter) for one, outcome in zip(claimed, outcomes, strict=True)]
-        )
-        uow.commit()
-    return len(claimed)
+
+    def post(claimed: Sequence[AccountDelivery]) -> list[Outcome]:
+        return send([_call(one, kept_secret, sent_s) for one in claimed])
+
+    return send_due(uow, now, lambda open_uow: open_uow.account_deliveries, CLAIM, SEND_MAX, post, jitter)
 
 
-def _ended(delivery: AccountDelivery, outcome: Outcome, now: datetime, jitter: float) -> AccountDelivery:
-    ended = replace(delivery, status=outcome.status, error=outcome.error)
-    if outcome.taken or delivery.attempts >= ATTEMPTS_MAX:
-        return replace(ended, done_at=now)
-    return replace(ended, due_at=now + timedelta(seconds=pause_s(delivery.attempts, jitter)))
+def _call(one: AccountDelivery, kept_secret: str, sent_s: int) -> Call:
+    secret = webhook_secret(kept_secret, one.account_id)
+    return Call(f"msg_{one.id.hex}", one.url, secret, orjson.dumps(one.body), sent_s)

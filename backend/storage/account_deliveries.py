@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from backend.domain.ids import AccountId, DeliveryId
+from backend.storage.deliveries import ERROR_CHARS_MAX
 from backend.storage.rows import insert_rows, update_rows, values_of
 from backend.storage.tables import AccountDeliveryRow
 
-ERROR_CHARS_MAX = 300
 CLAIMED_OF_ACCOUNT_MAX = 4  # at once
 
 

@@ -15,7 +15,7 @@ from backend.domain.ids import AccountId, DeliveryId
 from backend.messaging.account_webhooks import AccountWebhooks, Call, is_public
 from backend.services import batch_telling, orders
 from backend.services.batch_telling import webhook_secret
-from backend.services.notifying import ATTEMPTS_MAX
+from backend.services.deliveries import ATTEMPTS_MAX
 from backend.storage.account_deliveries import CLAIMED_OF_ACCOUNT_MAX, AccountDelivery
 from backend.storage.ids import new_id
 from tests.integration.receiver import Receiver, receiving

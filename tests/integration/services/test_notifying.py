@@ -15,7 +15,8 @@ from backend.messaging.breaker import Breaker
 from backend.messaging.breaker_policy import BreakerPolicy
 from backend.messaging.webhook import DELIVERY, Message, Outcome, Webhook
 from backend.services import incidents, log, notifying
-from backend.services.notifying import ATTEMPTS_MAX, CLAIM, SEND_MAX, pause_s
+from backend.services.deliveries import ATTEMPTS_MAX, pause_s
+from backend.services.notifying import CLAIM, SEND_MAX
 from backend.storage.deliveries import Delivery
 from tests.integration.receiver import Receiver, receiving
 from tests.integration.services.clock import in_seconds
