@@ -8,9 +8,9 @@ BIN := $(VENV)/bin
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv)
 
 PYTEST := $(BIN)/python -m pytest
-# End-to-end tests share a group (`xdist_group`), so that they run on one worker, one after the other. Three workers on
-# CI's two cores: a third of the time a test waits for processes and servers.
-PARALLEL := -n 3 --dist loadgroup --benchmark-disable
+# Tests of containers and of the whole system run in turn (tests/grouping.py). Three workers on CI's two cores: a third of
+# the time a test waits for processes and servers.
+PARALLEL := -n 3 --benchmark-disable
 ARGS ?=
 
 ##@ Run
@@ -85,7 +85,7 @@ test-docker: $(VENV)/.dev image  ## tests that need a Docker engine
 	$(call tests,tests,-m docker)
 
 test-parallel: $(VENV)/.dev  ## every test, on as many workers as there are cores
-	@$(PYTEST) -n auto --dist loadgroup --benchmark-disable $(ARGS)
+	@$(PYTEST) -n auto --benchmark-disable $(ARGS)
 
 test-coverage: $(VENV)/.dev  ## every test, with coverage floors: 85% overall, 90% of the domain by unit tests
 	@scripts/covered-tests $(ARGS)

@@ -20,6 +20,7 @@ def bind(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen(BACKLOG)  # whoever is told the address before the server is up waits, and is not refused
     except OSError:
         bound.close()
         raise

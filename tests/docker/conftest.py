@@ -1,9 +1,7 @@
 """An engine, the image, and a market whose processes run in containers."""
 
-import fcntl
 import shutil
 import subprocess
-import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +14,6 @@ from tests.docker.swarm import ContainerSwarm
 from tests.market import Market
 
 PROJECT = Path(__file__).parents[2]
-CLUSTER = Path(tempfile.gettempdir()) / "swarmex-tests.cluster"
 INFO_TIMEOUT_S = 60.0
 BUILD_TIMEOUT_S = 540.0
 STUB_IMAGE = "swarmex-stub:test"
@@ -84,23 +81,12 @@ def broken_image(image: str, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def cluster(image: str) -> Iterator[None]:
-    """The engine as the manager of a cluster of one machine; left again if it was not in one.
-
-    Test processes share it: one of them makes it, and the last one that used it leaves it.
-    """
-    with CLUSTER.open("a+") as users:
-        fcntl.flock(users, fcntl.LOCK_EX)
-        if docker("info", "--format", "{{.Swarm.LocalNodeState}}").strip() != "active":
-            docker("swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377")
-            users.write("made by tests")
-            users.flush()
-        fcntl.flock(users, fcntl.LOCK_SH)
+    """The engine as the manager of a cluster of one machine; left again if it was not in one."""
+    if docker("info", "--format", "{{.Swarm.LocalNodeState}}").strip() == "active":
         yield
-        try:
-            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return  # others use it, and leave it
-        users.seek(0)
-        if users.read():
-            users.truncate(0)
-            docker("swarm", "leave", "--force")
+        return
+    docker("swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377")
+    try:
+        yield
+    finally:
+        docker("swarm", "leave", "--force")

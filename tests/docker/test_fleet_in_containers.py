@@ -20,7 +20,7 @@ from tests.docker.containers import docker
 from tests.market import REQUEST, Market
 from tests.waiting import PATIENCE_S, until
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.xdist_group("docker")]
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 POOL = "fog"
 FLEET = (

@@ -11,7 +11,7 @@ from backend.domain.health import Health
 from tests.docker.fleets import STUB_PROGRAM, Fleet, fleet_of, member
 from tests.waiting import until
 
-ENGINE = [pytest.mark.docker, pytest.mark.slow, pytest.mark.xdist_group("docker")]
+ENGINE = [pytest.mark.docker, pytest.mark.slow]
 KINDS = [
     pytest.param("process"),
     pytest.param("docker", marks=ENGINE),

@@ -20,7 +20,7 @@ from tests.docker.containers import docker
 from tests.docker.fleets import Fleet, fleet_of, member
 from tests.waiting import until
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.xdist_group("docker")]
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 # In a container: the agent itself, not its init (1) nor whoever asks how it is.
 STOP_AGENT = """

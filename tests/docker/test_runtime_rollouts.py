@@ -19,7 +19,7 @@ from tests.docker.fleets import Fleet, fleet_of
 from tests.unit.agents.runtime import Notes, sight
 from tests.waiting import until
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.xdist_group("docker")]
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 ENTRY = FleetSpec("m", AgentKind.PRICING, ("first",), 2)
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.swarm import Swarm
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.slow]
 
 HEARTBEATS = 3
 

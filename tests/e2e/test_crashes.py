@@ -9,7 +9,7 @@ from backend.services import audit, receipts
 from backend.storage.order_rows import Order
 from tests.e2e.swarm import Swarm
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.slow]
 
 ITEM_MULTIPLICATIONS = 400  # more than a second of work
 

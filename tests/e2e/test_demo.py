@@ -22,7 +22,7 @@ RUN_TIMEOUT_S = 400
 FINAL = {"settled", "cancelled", "expired", "failed"}
 TIERS = {"small", "medium", "large", "enterprise"}
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.slow]
 
 
 class Folder:

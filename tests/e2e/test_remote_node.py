@@ -23,7 +23,7 @@ from tests.onnx_files import request, write_slow_on_demand
 from tests.unit.api.serving import serving
 from tests.waiting import PATIENCE_S
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.slow]
 
 ASK = "0.001"
 ENDLESS_MULTIPLICATIONS = 200_000.0  # minutes, where a drain leaves seconds

@@ -16,7 +16,7 @@ from tests.market import REQUEST
 from tests.otlp_collector import Collector, collecting, orphans
 from tests.waiting import PATIENCE_S
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.slow]
 
 THEIRS = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 INFER = "/v2/models/doubling/infer"

@@ -12,7 +12,7 @@ from tests.performance.system import System, running
 USERS = 10
 SECONDS = 3
 
-pytestmark = [pytest.mark.load, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.load, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ pytestmark = [
     pytest.mark.chaos,
     pytest.mark.docker,
     pytest.mark.slow,
-    pytest.mark.xdist_group("e2e"),
 ]
 
 

@@ -15,7 +15,7 @@ from tests.e2e.chaos.arena import Arena
 from tests.e2e.chaos.conftest import ORDERS
 from tests.waiting import PATIENCE_S
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 ON_ATTIC = """
     SELECT i.id FROM work_items i JOIN leases l ON l.id = i.lease_id JOIN nodes n ON n.id = l.node_id

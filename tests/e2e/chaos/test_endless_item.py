@@ -9,7 +9,7 @@ from tests.e2e.chaos.arena import DEADLINE_S, Arena
 from tests.e2e.chaos.conftest import ORDERS
 from tests.onnx_files import request, write_slow_on_demand
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 STUCK_AFTER_S = 5.0
 FOR_EVER = 1e12

@@ -10,7 +10,7 @@ from tests.e2e.chaos.arena import POOL, Arena
 from tests.e2e.chaos.conftest import ORDERS
 from tests.e2e.chaos.junk import REASONS, fill
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 
 def test_thousands_of_bad_messages_are_refused_with_reasons_by_workers_that_live_on(

@@ -13,7 +13,7 @@ from tests.e2e.chaos.arena import Arena
 from tests.e2e.chaos.conftest import ORDERS
 from tests.waiting import PATIENCE_S
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 LOST = re.compile(r'"lost": [1-9]')
 HOLDS = """

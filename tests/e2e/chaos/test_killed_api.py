@@ -18,7 +18,7 @@ from tests.e2e.chaos.arena import Arena
 from tests.e2e.chaos.conftest import ORDERS
 from tests.market import REQUEST
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 BATCHES = 40
 BATCH = 10

@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.chaos.arena import Arena
 from tests.e2e.chaos.conftest import ORDERS
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 AWAY_S = 10.0
 

@@ -7,7 +7,7 @@ import pytest
 from backend.domain.fleet import AgentKind
 from tests.e2e.chaos.arena import Arena
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 ORDERS = 1_500
 LAST_AT = 0.8  # the last fault strikes when so many of the orders have ended
