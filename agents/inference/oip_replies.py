@@ -12,7 +12,7 @@ from starlette.responses import Response
 from agents.engines.base import InferenceFailed
 from agents.inference.admission import Draining, Full
 from backend.domain.errors import Invalid, NotFound, SwarmexError, TooLarge
-from backend.gateway.tensor_reply import TensorReply
+from backend.gateway.oip.tensor_reply import TensorReply
 
 RETRY_AFTER_S = 1
 

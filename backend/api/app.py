@@ -23,8 +23,8 @@ from backend.api.routes import ROUTERS
 from backend.bootstrap import Swarmex
 from backend.gateway.gateway import Gateway
 from backend.gateway.gateway_metrics import GatewayMetrics
-from backend.gateway.protocol import protocol_routes
-from backend.gateway.rate_metrics import RateMetrics
+from backend.gateway.oip.protocol import protocol_routes
+from backend.gateway.rates.metrics import RateMetrics
 from backend.messaging.breaker_metrics import BreakerMetrics
 from backend.messaging.bus_metrics import BusMetrics
 from backend.services import metrics

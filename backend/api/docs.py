@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from backend.gateway.schema import PATHS
+from backend.gateway.oip.schema import PATHS
 
 DESCRIPTION = """\
 Buy and sell AI compute. Money is always a decimal string of credits, never a JSON number. Every refusal has a stable

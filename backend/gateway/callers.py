@@ -7,7 +7,7 @@ from backend.domain.errors import Unauthenticated
 from backend.domain.rates import Face, body_tokens
 from backend.domain.tiers import TierName
 from backend.gateway.keys import Keys
-from backend.gateway.rates import Rates
+from backend.gateway.rates.rates import Rates
 
 SCOPE_KEY = "swarmex.principal"  # where the access log finds whom a request came from
 VISIT_KEY = "swarmex.visit"  # where the middleware finds what is left of their limits

@@ -7,21 +7,21 @@ from contextlib import asynccontextmanager
 from backend.bootstrap import Swarmex
 from backend.domain.events import Event, Topic
 from backend.gateway.admission import Admission
-from backend.gateway.allowances import Allowances
 from backend.gateway.changes import Changes
 from backend.gateway.hints import Hints
 from backend.gateway.keys import Keys
+from backend.gateway.leases.allowances import Allowances
+from backend.gateway.leases.sessions import Sessions
 from backend.gateway.limits import CLOSE_TIMEOUT_S, IN_FLIGHT_MAX
 from backend.gateway.mail.mailbox import Mailbox
 from backend.gateway.mail.post import Post
 from backend.gateway.meters import Meters
 from backend.gateway.models import Models, ServedModel, Versions
-from backend.gateway.node_client import NodeClient
-from backend.gateway.permits import BREAKER_POLICY, Permits
+from backend.gateway.oip.statistics import Statistics
 from backend.gateway.probes import Probes
-from backend.gateway.rates import Rates, process_name
-from backend.gateway.sessions import Sessions
-from backend.gateway.statistics import Statistics
+from backend.gateway.rates.permits import BREAKER_POLICY, Permits
+from backend.gateway.rates.rates import Rates, process_name
+from backend.gateway.routing.node_client import NodeClient
 from backend.gateway.threads import Threads
 from backend.services import accounts, changes, models, rates
 

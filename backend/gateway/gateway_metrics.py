@@ -11,7 +11,7 @@ from backend.bootstrap import utc_now
 from backend.domain.tiers import TierName
 from backend.gateway.gateway import Gateway
 from backend.gateway.meters import MODELS_MAX
-from backend.gateway.router_view import RouterFigures
+from backend.gateway.routing.router_view import RouterFigures
 from backend.messaging.bounded_labels import BoundedLabel
 
 ROUTER = {

@@ -7,8 +7,8 @@ from backend.domain.access import Principal
 from backend.domain.errors import Unauthenticated
 from backend.gateway.cache import Cache
 from backend.gateway.changes import Changes
-from backend.gateway.guesses import Guesses
 from backend.gateway.limits import KEYS_MAX
+from backend.gateway.rates.guesses import Guesses
 from backend.gateway.threads import Threads
 
 SECRET_CHARS_MAX = 200

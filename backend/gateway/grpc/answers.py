@@ -10,8 +10,8 @@ from backend.domain.errors import InvalidTensor
 from backend.domain.tensors import Outputs, encode
 from backend.gateway.grpc import protocol_pb2 as pb
 from backend.gateway.models import ServedModel
-from backend.gateway.node_client import NodeFailed
-from backend.gateway.payload import Payload
+from backend.gateway.oip.payload import Payload
+from backend.gateway.routing.node_client import NodeFailed
 
 M = TypeVar("M", bound=Message)
 

@@ -9,7 +9,7 @@ from backend.bootstrap import Swarmex
 from backend.domain.errors import Unavailable
 from backend.gateway.gateway import Gateway
 from backend.gateway.gateway_metrics import GatewayMetrics
-from backend.gateway.rate_metrics import RateMetrics
+from backend.gateway.rates.metrics import RateMetrics
 from backend.messaging.bounded_labels import BoundedLabel
 from backend.messaging.breaker_metrics import BreakerMetrics
 from backend.messaging.bus_metrics import BusMetrics

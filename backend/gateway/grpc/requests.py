@@ -8,7 +8,7 @@ import orjson
 from backend.domain.errors import InvalidTensor, shown
 from backend.domain.tensors import DATATYPES, ELEMENTS_MAX, Signature, raw_of_plain
 from backend.gateway.grpc import protocol_pb2 as pb
-from backend.gateway.payload import Payload, read_payload
+from backend.gateway.oip.payload import Payload, read_payload
 
 # Which typed contents hold a datatype; FP16 has none and travels raw only.
 CONTENTS = {

@@ -19,12 +19,12 @@ from backend.gateway.grpc import answers
 from backend.gateway.grpc import protocol_pb2 as pb
 from backend.gateway.grpc.calls import SERVICE, Calls, Method, metadata_of
 from backend.gateway.grpc.requests import read_request
-from backend.gateway.inference import serve
+from backend.gateway.leases.terms import read_terms
 from backend.gateway.models import ServedModel
-from backend.gateway.protocol import SERVER_NAME
-from backend.gateway.replies import receipt
-from backend.gateway.repository import no_unload, refuse_parameters
-from backend.gateway.terms import read_terms
+from backend.gateway.oip.inference import serve
+from backend.gateway.oip.protocol import SERVER_NAME
+from backend.gateway.oip.replies import receipt
+from backend.gateway.oip.repository import no_unload, refuse_parameters
 
 
 class Service:

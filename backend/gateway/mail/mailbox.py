@@ -25,7 +25,7 @@ from backend.gateway.mail.limits import (
     WITHDRAW_S,
 )
 from backend.gateway.mail.scripts import ANSWER, FETCH, PUT, WITHDRAW
-from backend.gateway.node_client import NodeAnswered
+from backend.gateway.routing.node_client import NodeAnswered
 
 AWAY = (RedisError, OSError, TimeoutError)
 NOT_HANDED_OVER = 0  # in the place of a status: the node never got the request

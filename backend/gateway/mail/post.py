@@ -19,7 +19,7 @@ from backend.gateway.errors import code_of
 from backend.gateway.mail.ending import end
 from backend.gateway.mail.limits import FETCH_S, RETRY_S
 from backend.gateway.mail.mailbox import NOT_HANDED_OVER, Mailbox
-from backend.gateway.node_client import NodeAnswer, NodeBusy, NodeFailed, NodeUnreachable
+from backend.gateway.routing.node_client import NodeAnswer, NodeBusy, NodeFailed, NodeUnreachable
 
 log = structlog.get_logger(__name__)
 

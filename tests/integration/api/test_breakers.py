@@ -3,7 +3,7 @@
 import pytest
 
 from backend.bootstrap import Swarmex
-from backend.gateway.node_client import NODE_BREAKER, NODE_POLICY
+from backend.gateway.routing.node_client import NODE_BREAKER, NODE_POLICY
 from backend.messaging.breaker import Breaker
 from tests.integration.api.callers import Callers
 from tests.integration.api.requests import body

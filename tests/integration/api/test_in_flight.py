@@ -36,7 +36,7 @@ def test_a_client_that_leaves_takes_its_request_off_the_node(callers: Callers, s
 def test_a_client_that_leaves_gives_its_place_back(
     callers: Callers, slow: SlowNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.gateway.session.SESSION_IN_FLIGHT_MAX", 1)
+    monkeypatch.setattr("backend.gateway.leases.session.SESSION_IN_FLIGHT_MAX", 1)
     slow.leave(callers.user, INFER, body())
     assert slow.hung_up.wait(PATIENCE_S)
     slow.may_answer.set()

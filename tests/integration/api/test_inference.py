@@ -107,7 +107,7 @@ def test_each_tier_has_a_session_of_its_own(callers: Callers, supply: Supply) ->
 def test_an_idle_session_ends_and_is_charged_for_the_time_that_it_was_open(
     callers: Callers, supply: Supply, market: Swarmex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.gateway.session.IDLE_S", 1)
+    monkeypatch.setattr("backend.gateway.leases.session.IDLE_S", 1)
     started = time.monotonic()
     assert callers.user.post(INFER, json=body()).status_code == 200
     wait_for(lambda: callers.user.get("/api/v1/prices").json()[0]["slots_free"] == SLOTS)
@@ -125,7 +125,7 @@ def test_an_idle_session_ends_and_is_charged_for_the_time_that_it_was_open(
 def test_a_session_in_use_buys_its_next_window_before_the_first_is_over(
     callers: Callers, supply: Supply, market: Swarmex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.gateway.session.RENEW_AT", 0.0)  # due at once
+    monkeypatch.setattr("backend.gateway.leases.session.RENEW_AT", 0.0)  # due at once
     callers.user.post(INFER, json=body())
     wait_for(lambda: rows(market)["windows"] >= 2)
     time.sleep(1.2)  # two more looks: a window that has not begun is not followed up
@@ -137,7 +137,7 @@ def test_a_session_in_use_buys_its_next_window_before_the_first_is_over(
 def test_a_session_whose_next_window_cannot_be_paid_is_paused_and_goes_on_once_there_is_money(
     callers: Callers, supply: Supply, market: Swarmex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.gateway.session.RENEW_AT", 0.0)
+    monkeypatch.setattr("backend.gateway.leases.session.RENEW_AT", 0.0)
     limit = {"Swarmex-Limit": format_credits(ASK_NANO)}
     one_window = {
         "account": str(callers.provider.account_id),
@@ -188,7 +188,7 @@ def test_a_node_that_cannot_be_reached_ends_the_session_and_the_next_request_get
 def test_a_market_that_does_not_decide_is_unavailable_and_says_so(
     callers: Callers, supply: Supply, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.gateway.opening.SESSION_WAIT_S", 0.3)
+    monkeypatch.setattr("backend.gateway.leases.opening.SESSION_WAIT_S", 0.3)
     supply.clearing.clear()
     response = callers.user.post(INFER, json=body())
     assert refused(response) == (503, "no_lease_in_time")

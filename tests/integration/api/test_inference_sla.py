@@ -15,7 +15,7 @@ from backend.bootstrap import Swarmex, utc_now
 from backend.domain.ids import LeaseId
 from backend.domain.orders import CloseReason
 from backend.domain.sla import Measured
-from backend.gateway.node_client import NodeClient
+from backend.gateway.routing.node_client import NodeClient
 from backend.services import audit, sessions, sla
 from tests.integration.api.callers import Callers, Client
 from tests.integration.api.counting import rows
@@ -41,7 +41,7 @@ def slow(supply: Supply) -> Iterator[SlowNode]:
 @pytest.fixture
 def renewing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows are renewed at the first look."""
-    monkeypatch.setattr("backend.gateway.session.RENEW_AT", 0.0)
+    monkeypatch.setattr("backend.gateway.leases.session.RENEW_AT", 0.0)
 
 
 def measured(market: Swarmex) -> Measured:
@@ -100,7 +100,7 @@ def test_a_session_hands_over_when_it_ends_and_its_earnings_wait(
 def test_an_idle_session_hands_over(
     callers: Callers, supply: Supply, market: Swarmex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.gateway.session.IDLE_S", 1)
+    monkeypatch.setattr("backend.gateway.leases.session.IDLE_S", 1)
     callers.user.post(INFER, json=body(), headers=SLA)
     wait_for(lambda: measured(market).requests == 1)
 
@@ -128,7 +128,7 @@ def test_what_is_the_clients_own_fault_is_not_counted(
 def test_a_client_that_leaves_is_no_failure(
     callers: Callers, slow: SlowNode, market: Swarmex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.gateway.session.IDLE_S", 1)
+    monkeypatch.setattr("backend.gateway.leases.session.IDLE_S", 1)
     slow.leave(callers.user, INFER, body(), SLA)
     assert slow.hung_up.wait(PATIENCE_S)
     slow.may_answer.set()
@@ -140,8 +140,8 @@ def test_a_client_that_leaves_is_no_failure(
 def test_a_surplus_of_requests_is_no_failure(
     callers: Callers, slow: SlowNode, market: Swarmex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.gateway.session.SESSION_IN_FLIGHT_MAX", 1)
-    monkeypatch.setattr("backend.gateway.session.IDLE_S", 1)
+    monkeypatch.setattr("backend.gateway.leases.session.SESSION_IN_FLIGHT_MAX", 1)
+    monkeypatch.setattr("backend.gateway.leases.session.IDLE_S", 1)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(callers.user.post, INFER, json=body(), headers=SLA)
         assert slow.arrived.acquire(timeout=PATIENCE_S)
@@ -155,7 +155,7 @@ def test_a_surplus_of_requests_is_no_failure(
 def test_the_time_that_a_node_takes_is_what_is_measured(
     callers: Callers, slow: SlowNode, market: Swarmex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.gateway.session.IDLE_S", 1)
+    monkeypatch.setattr("backend.gateway.leases.session.IDLE_S", 1)
     with ThreadPoolExecutor(1) as pool:
         asked = time.monotonic()
         first = pool.submit(callers.user.post, INFER, json=body(), headers=SLA)

@@ -117,7 +117,7 @@ def test_at_the_end_of_the_process_all_is_reported_and_slots_and_money_are_free(
 def test_an_idle_lease_is_given_back_and_taken_anew(
     callers: Callers, fog: Supply, market: Swarmex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.gateway.session.IDLE_S", 0.5)
+    monkeypatch.setattr("backend.gateway.leases.session.IDLE_S", 0.5)
     [first] = asked(callers.user, 1)
     until(lambda: nodes.list_nodes(market.uow(), utc_now(), None)[0].busy_slots == 0, "its slot is free")
     [second] = asked(callers.user, 1)
@@ -135,7 +135,7 @@ def test_who_has_no_money_is_not_served_and_others_are(callers: Callers, fog: Su
 def test_who_does_not_pay_takes_no_slot_from_others(
     callers: Callers, fog: Supply, market: Swarmex, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
 ) -> None:
-    monkeypatch.setattr("backend.gateway.session.IDLE_S", 3_600)
+    monkeypatch.setattr("backend.gateway.leases.session.IDLE_S", 3_600)
     assert person(market, callers.user, "poor").post(INFER, json=body(), headers=headers).status_code in (402, 409)
     until(lambda: nodes.list_nodes(market.uow(), utc_now(), None)[0].busy_slots == 0, "its slot is free")
 

@@ -128,7 +128,7 @@ def test_a_key_has_one_limit_at_two_servers(callers: Callers, market: Swarmex) -
 def test_who_guesses_keys_is_not_looked_up_any_more_and_known_keys_work_on(
     callers: Callers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.gateway.guesses.GUESSES_PER_MINUTE", 5)
+    monkeypatch.setattr("backend.gateway.rates.guesses.GUESSES_PER_MINUTE", 5)
     assert callers.user.get(ME).status_code == 200
     guesses = [callers.stranger.get(ME, headers={"Authorization": f"Bearer swx_{n}"}) for n in range(20)]
     assert [guess.status_code for guess in guesses[:5]] == [401] * 5

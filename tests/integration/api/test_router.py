@@ -16,8 +16,8 @@ from pybreaker import STATE_CLOSED, STATE_OPEN
 from backend.bootstrap import Swarmex
 from backend.domain.leases import used_nano
 from backend.domain.money import parse_credits
-from backend.gateway import node_client
-from backend.gateway.node_client import NODE_BREAKER, NODE_POLICY, NodeClient
+from backend.gateway.routing import node_client
+from backend.gateway.routing.node_client import NODE_BREAKER, NODE_POLICY, NodeClient
 from backend.messaging.breaker import Breaker
 from backend.services import audit
 from tests.integration.api.callers import Callers
@@ -47,10 +47,10 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time-outs and ejections that a test can wait for; all leases of a line are awake, so that all are tried."""
     monkeypatch.setattr("backend.gateway.gateway.NodeClient", partial(NodeClient, TIMEOUT_S))
     monkeypatch.setattr(node_client, "NODE_POLICY", replace(NODE_POLICY, recovery_s=0.5, slow_s=SLOW_S))
-    monkeypatch.setattr("backend.gateway.outliers.EJECTION_S", 0.5)
-    monkeypatch.setattr("backend.gateway.growth.REST_IN_FLIGHT", 0.1)
-    monkeypatch.setattr("backend.gateway.forwarding.ANOTHER_WAIT_S", PATIENCE_S)
-    monkeypatch.setattr("backend.gateway.session.IDLE_S", PATIENCE_S)
+    monkeypatch.setattr("backend.gateway.routing.outliers.EJECTION_S", 0.5)
+    monkeypatch.setattr("backend.gateway.routing.growth.REST_IN_FLIGHT", 0.1)
+    monkeypatch.setattr("backend.gateway.routing.forwarding.ANOTHER_WAIT_S", PATIENCE_S)
+    monkeypatch.setattr("backend.gateway.leases.session.IDLE_S", PATIENCE_S)
 
 
 @pytest.fixture
@@ -76,11 +76,11 @@ def breaker_of(market: Swarmex, node: FaultyNode) -> Breaker:
 
 def both_leased(callers: Callers, rack: Rack, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line of two: it grows by the first look at it."""
-    monkeypatch.setattr("backend.gateway.growth.GROW_ABOVE_IN_FLIGHT", 0)
-    monkeypatch.setattr("backend.gateway.growth.GROW_AFTER_S", 0.0)
+    monkeypatch.setattr("backend.gateway.routing.growth.GROW_ABOVE_IN_FLIGHT", 0)
+    monkeypatch.setattr("backend.gateway.routing.growth.GROW_AFTER_S", 0.0)
     while Counter(ask(callers).headers["Swarmex-Node"] for _ in range(4)).keys() != set(rack.names):
         continue
-    monkeypatch.setattr("backend.gateway.growth.GROW_ABOVE_IN_FLIGHT", 1_000)
+    monkeypatch.setattr("backend.gateway.routing.growth.GROW_ABOVE_IN_FLIGHT", 1_000)
 
 
 def assert_paid_for_its_time(callers: Callers, market: Swarmex, rack: Rack) -> None:
@@ -123,7 +123,7 @@ def test_a_node_that_is_not_well_trips_its_breaker_others_answer_and_it_is_used_
     monkeypatch.setattr(breaker, "_clock", clock)
     until(lambda: ask(callers).headers["Swarmex-Node"] == rack.names[0], "the node is used again")
     assert breaker.current_state == STATE_CLOSED
-    monkeypatch.setattr("backend.gateway.session.IDLE_S", 0)
+    monkeypatch.setattr("backend.gateway.leases.session.IDLE_S", 0)
     until(lambda: not rack.active(), "the sessions have ended")
     assert_paid_for_its_time(callers, market, rack)
     assert {lease.node for lease in rack.leases()} == set(rack.names)
@@ -139,7 +139,7 @@ def test_a_request_that_a_dead_node_cannot_take_is_answered_by_another_at_once(
     assert answer.headers["Swarmex-Attempts"] == "2"
     assert "Swarmex-Attempts" not in ask(callers).headers
     until(lambda: rack.active() == [rack.names[1]], "the lost lease has ended")
-    monkeypatch.setattr("backend.gateway.session.IDLE_S", 0)
+    monkeypatch.setattr("backend.gateway.leases.session.IDLE_S", 0)
     until(lambda: not rack.active(), "the sessions have ended")
     assert [lease.reason for lease in rack.leases()] == ["node_lost", "session_idle"]
     assert_paid_for_its_time(callers, market, rack)
@@ -162,11 +162,11 @@ def test_when_every_node_is_busy_the_last_ones_answer_is_given_and_nobody_is_ham
     both_leased(callers, rack, monkeypatch)
     for node in rack.servers:
         node.behaviour, node.count = IS_BUSY, 0
-    monkeypatch.setattr("backend.gateway.forwarding.ANOTHER_WAIT_S", 0.2)  # there is no third node
+    monkeypatch.setattr("backend.gateway.routing.forwarding.ANOTHER_WAIT_S", 0.2)  # there is no third node
     answers = [ask(callers) for _ in range(4)]
     assert {refused(answer) for answer in answers} == {(503, "node_busy")}
     assert sum(node.count for node in rack.servers) == 8, "each request is tried once on each node"
-    monkeypatch.setattr("backend.gateway.retry_budget.RetryBudget.retry", lambda *_: False)
+    monkeypatch.setattr("backend.gateway.routing.retry_budget.RetryBudget.retry", lambda *_: False)
     ask(callers)
     assert sum(node.count for node in rack.servers) == 9, "without a budget there is no retry"
 
@@ -204,10 +204,10 @@ def test_a_slow_node_gets_clearly_fewer_requests_than_its_neighbour(
 def test_a_line_grows_while_requests_go_on_and_shrinks_when_there_are_few(
     callers: Callers, rack: Rack, market: Swarmex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.gateway.growth.GROW_AFTER_S", 0.0)
-    monkeypatch.setattr("backend.gateway.growth.GROW_ABOVE_IN_FLIGHT", 4)
-    monkeypatch.setattr("backend.gateway.growth.REST_IN_FLIGHT", 2)
-    monkeypatch.setattr("backend.gateway.line.DEMAND_DECAY_S", 0.5)
+    monkeypatch.setattr("backend.gateway.routing.growth.GROW_AFTER_S", 0.0)
+    monkeypatch.setattr("backend.gateway.routing.growth.GROW_ABOVE_IN_FLIGHT", 4)
+    monkeypatch.setattr("backend.gateway.routing.growth.REST_IN_FLIGHT", 2)
+    monkeypatch.setattr("backend.gateway.routing.line.DEMAND_DECAY_S", 0.5)
     for node in rack.servers:
         node.behaviour, node.slow_s = IS_SLOW, 0.1
 
@@ -217,7 +217,7 @@ def test_a_line_grows_while_requests_go_on_and_shrinks_when_there_are_few(
 
     until(grown, "a second lease was opened")
     until(lambda: {a.headers["Swarmex-Node"] for a in ask_at_once(callers, 8)} == set(rack.names), "both serve")
-    monkeypatch.setattr("backend.gateway.session.IDLE_S", 1)
+    monkeypatch.setattr("backend.gateway.leases.session.IDLE_S", 1)
 
     def shrunk() -> bool:
         assert ask(callers).status_code == 200
@@ -225,7 +225,7 @@ def test_a_line_grows_while_requests_go_on_and_shrinks_when_there_are_few(
 
     until(shrunk, "the surplus lease has ended")
     assert ask(callers).headers["Swarmex-Node"] == rack.active()[0]
-    monkeypatch.setattr("backend.gateway.session.IDLE_S", 0)
+    monkeypatch.setattr("backend.gateway.leases.session.IDLE_S", 0)
     until(lambda: not rack.active(), "the sessions have ended")
     assert_paid_for_its_time(callers, market, rack)
 
@@ -233,12 +233,12 @@ def test_a_line_grows_while_requests_go_on_and_shrinks_when_there_are_few(
 def test_a_line_does_not_grow_beyond_what_its_requests_pay(
     callers: Callers, rack: Rack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.gateway.growth.GROW_AFTER_S", 0.0)
-    monkeypatch.setattr("backend.gateway.growth.GROW_ABOVE_IN_FLIGHT", 0)
+    monkeypatch.setattr("backend.gateway.routing.growth.GROW_AFTER_S", 0.0)
+    monkeypatch.setattr("backend.gateway.routing.growth.GROW_ABOVE_IN_FLIGHT", 0)
     cheap = {"Swarmex-Limit": "0.001000000"}
     for _ in range(5):
         assert callers.user.post(INFER, json=body(), headers=cheap).status_code == 200
     rack.servers[0].behaviour = IS_BUSY
-    monkeypatch.setattr("backend.gateway.forwarding.ANOTHER_WAIT_S", 0.5)
+    monkeypatch.setattr("backend.gateway.routing.forwarding.ANOTHER_WAIT_S", 0.5)
     assert refused(callers.user.post(INFER, json=body(), headers=cheap)) == (503, "node_busy")
     assert rack.active() == [rack.names[0]]

@@ -12,8 +12,8 @@ from backend.domain.ids import AccountId, KeyId
 from backend.domain.rates import Face, Limits
 from backend.gateway.changes import Changes
 from backend.gateway.errors import RateLimited
-from backend.gateway.permits import BREAKER_POLICY, Permits
-from backend.gateway.rates import Rates, process_name
+from backend.gateway.rates.permits import BREAKER_POLICY, Permits
+from backend.gateway.rates.rates import Rates, process_name
 from backend.gateway.threads import Threads
 from backend.messaging.breakers import Breakers
 from backend.storage.ids import new_id

@@ -16,7 +16,7 @@ from backend.gateway.mail.limits import POLLS_PER_NODE_MAX
 from backend.gateway.mail.mailbox import Mailbox, MailboxAway
 from backend.gateway.mail.polls import MailPolls
 from backend.gateway.mail.post import Post
-from backend.gateway.node_client import NodeBusy
+from backend.gateway.routing.node_client import NodeBusy
 from tests.own_redis import OwnRedis
 from tests.waiting import PATIENCE_S
 

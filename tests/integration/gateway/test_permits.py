@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from backend.domain.buckets import PARTS, SHARE, SLOT_SHARE, Ask, Bucket, block, draw, places
 from backend.domain.rates import Limits
-from backend.gateway.permit_script import PERMITS
+from backend.gateway.rates.permit_script import PERMITS
 from tests.integration.gateway.conftest import Deployment
 from tests.own_redis import OwnRedis
 from tests.waiting import PATIENCE_S, eventually

@@ -10,7 +10,7 @@ import pytest
 from backend.domain.buckets import block
 from backend.domain.errors import TooLarge
 from backend.domain.rates import Face, Limits
-from backend.gateway.rate_line import TOKENS
+from backend.gateway.rates.line import TOKENS
 from tests.integration.gateway.conftest import Deployment, Process
 from tests.waiting import PATIENCE_S
 
@@ -108,7 +108,7 @@ def test_what_an_idle_process_holds_goes_back_to_the_others(deployment: Deployme
 def test_requests_under_way_are_counted_over_all_processes(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.gateway.permits.LEASE_MS", int(PATIENCE_S * 1_000))
+    monkeypatch.setattr("backend.gateway.rates.permits.LEASE_MS", int(PATIENCE_S * 1_000))
     deployment.limits = Limits(6_000, HUGE, 20)
 
     async def scenario() -> None:
@@ -231,8 +231,8 @@ def test_the_headers_tell_what_is_left_and_when_all_is_back(deployment: Deployme
 def test_a_process_that_runs_gives_back_by_itself_what_it_does_not_use(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.gateway.rates.SETTLE_S", 0.01)
-    monkeypatch.setattr("backend.gateway.permits.LEASE_MS", int(PATIENCE_S * 1_000))
+    monkeypatch.setattr("backend.gateway.rates.rates.SETTLE_S", 0.01)
+    monkeypatch.setattr("backend.gateway.rates.permits.LEASE_MS", int(PATIENCE_S * 1_000))
     deployment.limits = Limits(60_000, HUGE, 2)
 
     async def scenario() -> None:

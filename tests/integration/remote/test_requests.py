@@ -35,7 +35,7 @@ CHEAPER = ASK - 1
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow this machine is, requests are fetched in time, and gateways go on by what they know."""
     monkeypatch.setattr("backend.gateway.changes.FAIL_CLOSED_S", PATIENCE_S)
-    monkeypatch.setattr("backend.gateway.session.IDLE_S", PATIENCE_S)
+    monkeypatch.setattr("backend.gateway.leases.session.IDLE_S", PATIENCE_S)
     fetched_within(monkeypatch, 20.0)
 
 
@@ -154,7 +154,7 @@ def test_a_node_that_never_polls_loses_its_lease_and_never_runs_the_request(
 def test_what_was_not_fetched_in_time_runs_elsewhere(
     served: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.gateway.forwarding.ANOTHER_WAIT_S", PATIENCE_S)
+    monkeypatch.setattr("backend.gateway.routing.forwarding.ANOTHER_WAIT_S", PATIENCE_S)
     served.remote.join("silent", ask=CHEAPER)
     served.machine(tmp_path, "attic")
     fetched_within(monkeypatch, 1.0)

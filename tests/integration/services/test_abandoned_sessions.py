@@ -11,9 +11,9 @@ from backend.domain.allowances import POOL_ID
 from backend.domain.errors import Unavailable
 from backend.domain.leases import WINDOW_S
 from backend.domain.orders import OrderState
-from backend.gateway import opening, pool_opening
-from backend.gateway.opening import Bell, Wanted
-from backend.gateway.session import SessionKey
+from backend.gateway.leases import opening, pool_opening
+from backend.gateway.leases.opening import Bell, Wanted
+from backend.gateway.leases.session import SessionKey
 from backend.gateway.threads import Threads
 from backend.services import orders, sessions
 from tests.integration.services.pooling import gateway_id

@@ -11,7 +11,7 @@ from backend.domain.access import Principal
 from backend.domain.allowances import BLOCK_REQUESTS, GATEWAY_TRUSTED_S, Used, Verdict
 from backend.domain.errors import BudgetExceeded, InsufficientFunds, SwarmexError, Unavailable
 from backend.domain.money import NANO_PER_CREDIT
-from backend.gateway.allowances import Allowances
+from backend.gateway.leases.allowances import Allowances
 from backend.gateway.threads import Threads
 from backend.services import orders
 from tests.integration.services.budgeting import limited
@@ -237,12 +237,14 @@ def test_an_allowance_that_nobody_uses_or_whose_time_is_over_is_ended(
 ) -> None:
     async def act(side: Side) -> None:
         await side.serve(market.buyer)
-        monkeypatch.setattr("backend.gateway.allowance_reports.utc_now", lambda: utc_now() + timedelta(seconds=16))
+        monkeypatch.setattr(
+            "backend.gateway.leases.allowance_reports.utc_now", lambda: utc_now() + timedelta(seconds=16)
+        )
         await side.tell()
         assert market.wallet().reserved_nano == 0
         await side.serve(market.buyer)
         assert market.wallet().reserved_nano > 0
-        monkeypatch.setattr("backend.gateway.allowances.utc_now", lambda: utc_now() + timedelta(hours=1))
+        monkeypatch.setattr("backend.gateway.leases.allowances.utc_now", lambda: utc_now() + timedelta(hours=1))
         await side.serve(market.buyer)
 
     acting(market, act)
@@ -257,7 +259,7 @@ def test_an_allowance_that_this_process_gave_up_waiting_for_is_ended_and_its_own
     async def act(side: Side) -> None:
         lost = allow(market, side.allowances.gateway_id)
         await side.serve(market.buyer)
-        monkeypatch.setattr("backend.gateway.allowance_reports.utc_now", lambda: in_seconds(120))
+        monkeypatch.setattr("backend.gateway.leases.allowance_reports.utc_now", lambda: in_seconds(120))
         await side.allowances.reports.call_roll()
         monkeypatch.undo()
         give_back(market)

@@ -9,8 +9,8 @@ from backend.domain.buckets import Ask
 from backend.domain.ids import AccountId, KeyId
 from backend.domain.rates import DEFAULTS, Face
 from backend.gateway.changes import Changes
-from backend.gateway.permits import BREAKER_POLICY, Asked, Buckets, Permits
-from backend.gateway.rates import Rates, process_name
+from backend.gateway.rates.permits import BREAKER_POLICY, Asked, Buckets, Permits
+from backend.gateway.rates.rates import Rates, process_name
 from backend.gateway.threads import Threads
 from backend.messaging.breakers import Breakers
 from backend.storage.ids import new_id

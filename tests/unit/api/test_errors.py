@@ -26,7 +26,7 @@ from backend.domain.corrections import FundShort, PayeeShort
 from backend.domain.joint_tasks import JointFailed, TaskState
 from backend.domain.payouts import NotEarned
 from backend.gateway.errors import Busy, InvalidJson, RateLimited
-from backend.gateway.node_client import NodeCircuitOpen
+from backend.gateway.routing.node_client import NodeCircuitOpen
 from backend.storage.ids import new_id
 from tests.unit.api.serving import serving
 from tests.waiting import PATIENCE_S

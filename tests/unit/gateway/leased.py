@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from backend.domain.access import Spender
 from backend.domain.ids import AccountId, LeaseId, NodeId
 from backend.domain.leases import WINDOW_S
-from backend.gateway.session import Session, SessionKey
+from backend.gateway.leases.session import Session, SessionKey
 from backend.storage.ids import new_id
 
 START = datetime(2030, 1, 1, tzinfo=UTC)

@@ -7,10 +7,10 @@ from random import Random
 
 import pytest
 
-from backend.gateway.choice import less_loaded
 from backend.gateway.limits import FAILURE_S, UNKNOWN_LOAD_S
-from backend.gateway.peak_ewma import PeakEwma
-from backend.gateway.target import Target
+from backend.gateway.routing.choice import less_loaded
+from backend.gateway.routing.peak_ewma import PeakEwma
+from backend.gateway.routing.target import Target
 
 
 def test_an_average_takes_a_peak_at_once_and_forgets_it_by_its_age() -> None:

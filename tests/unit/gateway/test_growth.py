@@ -2,7 +2,6 @@
 
 import pytest
 
-from backend.gateway.growth import Growth, enough
 from backend.gateway.limits import (
     GROW_ABOVE_IN_FLIGHT,
     GROW_AFTER_S,
@@ -13,7 +12,8 @@ from backend.gateway.limits import (
     RETRY_BUDGET_S,
     RETRY_SHARE,
 )
-from backend.gateway.retry_budget import RetryBudget
+from backend.gateway.routing.growth import Growth, enough
+from backend.gateway.routing.retry_budget import RetryBudget
 
 MUCH = GROW_ABOVE_IN_FLIGHT + 1
 

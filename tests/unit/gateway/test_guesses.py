@@ -2,9 +2,9 @@
 
 import pytest
 
-from backend.gateway import guesses
 from backend.gateway.errors import RateLimited
-from backend.gateway.guesses import GUESSES_PER_MINUTE, Guesses, network_of
+from backend.gateway.rates import guesses
+from backend.gateway.rates.guesses import GUESSES_PER_MINUTE, Guesses, network_of
 
 
 class Clock:

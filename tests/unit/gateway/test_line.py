@@ -10,6 +10,7 @@ import pytest
 from backend.domain.errors import Conflict
 from backend.domain.leases import WINDOW_S
 from backend.gateway.errors import Busy
+from backend.gateway.leases.session import Session
 from backend.gateway.limits import (
     EJECTION_S,
     GROW_AFTER_S,
@@ -20,8 +21,7 @@ from backend.gateway.limits import (
     OUTLIER_VOLUME_MIN,
     SESSION_IN_FLIGHT_MAX,
 )
-from backend.gateway.line import Line
-from backend.gateway.session import Session
+from backend.gateway.routing.line import Line
 from tests.unit.gateway.leased import KEY, PRICE_NANO, START, session
 
 NOW_S = 1_000.0

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from backend.gateway import node_client
-from backend.gateway.node_client import (
+from backend.gateway.routing import node_client
+from backend.gateway.routing.node_client import (
     NODE_POLICY,
     AnswerTooLarge,
     NodeAnswer,

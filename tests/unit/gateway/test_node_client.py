@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from backend.gateway import node_client
-from backend.gateway.node_client import NodeAnswer, NodeClient, NodeFailed, NodeUnreachable
+from backend.gateway.routing import node_client
+from backend.gateway.routing.node_client import NodeAnswer, NodeClient, NodeFailed, NodeUnreachable
 from tests.waiting import PATIENCE_S
 
 TRICKLE_MAX = 6_000  # bytes, twenty a second

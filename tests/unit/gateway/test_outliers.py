@@ -3,7 +3,7 @@
 import pytest
 
 from backend.gateway.limits import EJECTION_MAX_S, EJECTION_S, OUTLIER_FAILURES, OUTLIER_VOLUME_MIN
-from backend.gateway.outliers import Health, has_failed_in_row, may_eject, sweep
+from backend.gateway.routing.outliers import Health, has_failed_in_row, may_eject, sweep
 
 MANY = 5 * OUTLIER_VOLUME_MIN
 

@@ -11,12 +11,12 @@ from backend.domain.access import Principal, Role
 from backend.domain.errors import NotFound, Unavailable
 from backend.domain.ids import AccountId, KeyId
 from backend.domain.rates import DEFAULTS, Face, Limits
-from backend.gateway import rates as rates_module
 from backend.gateway.changes import Changes
 from backend.gateway.errors import RateLimited
-from backend.gateway.permits import BREAKER_POLICY, Permits
-from backend.gateway.rate_metrics import RateMetrics
-from backend.gateway.rates import FORGOTTEN_S, Rates, process_name
+from backend.gateway.rates import rates as rates_module
+from backend.gateway.rates.metrics import RateMetrics
+from backend.gateway.rates.permits import BREAKER_POLICY, Permits
+from backend.gateway.rates.rates import FORGOTTEN_S, Rates, process_name
 from backend.gateway.threads import Threads
 from backend.messaging.breakers import Breakers
 from backend.storage.ids import new_id

@@ -4,8 +4,8 @@ import orjson
 import pytest
 
 from backend.domain.tensors import Signature, TensorSpec
-from backend.gateway.node_client import NodeAnswer, NodeAnswered, NodeBusy, NodeChanged, NodeFailed
-from backend.gateway.replies import outputs_of
+from backend.gateway.oip.replies import outputs_of
+from backend.gateway.routing.node_client import NodeAnswer, NodeAnswered, NodeBusy, NodeChanged, NodeFailed
 
 MODEL = Signature((), (TensorSpec("y", "FP32", (-1,)), TensorSpec("z", "INT8", (-1,))))
 Y = {"name": "y", "datatype": "FP32", "shape": [1], "parameters": {"binary_data_size": 4}}

@@ -5,8 +5,8 @@ from random import Random
 
 from backend.domain.access import Spender
 from backend.domain.ids import AccountId
-from backend.gateway.line import Line
-from backend.gateway.router_view import RouterFigures, router_figures
+from backend.gateway.routing.line import Line
+from backend.gateway.routing.router_view import RouterFigures, router_figures
 from backend.storage.ids import new_id
 from tests.unit.gateway.leased import KEY, session
 

@@ -10,7 +10,7 @@ from backend.domain.errors import Conflict, Unavailable
 from backend.domain.ids import AccountId, LeaseId, NodeId
 from backend.domain.leases import IDLE_S, WINDOW_S
 from backend.gateway.admission import Admission
-from backend.gateway.session import Session, SessionKey
+from backend.gateway.leases.session import Session, SessionKey
 from backend.storage.ids import new_id
 
 START = datetime(2030, 1, 1, tzinfo=UTC)

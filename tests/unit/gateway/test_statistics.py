@@ -7,8 +7,8 @@ import pytest
 
 from backend.domain.access import Principal, Role
 from backend.domain.ids import AccountId
-from backend.gateway import statistics
-from backend.gateway.statistics import Statistics
+from backend.gateway.oip import statistics
+from backend.gateway.oip.statistics import Statistics
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 ME, OTHER = (AccountId(UUID(int=n)) for n in (1, 2))

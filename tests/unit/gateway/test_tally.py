@@ -3,7 +3,7 @@
 import random
 
 from backend.domain.sla import BUCKET_BOUNDS_MS, Histogram, Measured
-from backend.gateway.tally import Tally
+from backend.gateway.leases.tally import Tally
 
 
 def test_requests_are_counted_by_outcome_and_latency() -> None:

@@ -9,9 +9,9 @@ from backend.domain.errors import Unavailable
 from backend.gateway.callers import caller, face_of_tier, let_in
 from backend.gateway.disconnects import ClientGone, while_connected
 from backend.gateway.gateway import Gateway
-from backend.gateway.inference import infer
-from backend.gateway.replies import json_reply
-from backend.gateway.repository import asked_model, repository_routes
+from backend.gateway.oip.inference import infer
+from backend.gateway.oip.replies import json_reply
+from backend.gateway.oip.repository import asked_model, repository_routes
 
 SERVER_NAME = "swarmex"
 CLIENT_GONE_STATUS = 499  # for the log: nobody reads it

@@ -19,8 +19,8 @@ from backend.gateway.cache import Cache
 from backend.gateway.changes import Changes
 from backend.gateway.errors import RateLimited, code_of
 from backend.gateway.limits import KEYS_MAX
-from backend.gateway.permits import Asked, Buckets, Permits
-from backend.gateway.rate_line import IN_FLIGHT, REQUESTS, TOKENS, WINDOW_S, Line
+from backend.gateway.rates.line import IN_FLIGHT, REQUESTS, TOKENS, WINDOW_S, Line
+from backend.gateway.rates.permits import Asked, Buckets, Permits
 from backend.gateway.threads import Threads
 
 log = structlog.get_logger(__name__)

@@ -13,8 +13,8 @@ from backend.domain.errors import Unavailable
 from backend.domain.ids import NodeId, OrderId
 from backend.domain.orders import CloseReason
 from backend.gateway.errors import code_of
+from backend.gateway.leases.session import Session, SessionKey
 from backend.gateway.limits import SESSION_POLL_S, SESSION_WAIT_S
-from backend.gateway.session import Session, SessionKey
 from backend.gateway.threads import Threads
 from backend.services import sessions as service
 from backend.storage.allowances import PooledLease

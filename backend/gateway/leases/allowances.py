@@ -15,9 +15,9 @@ from backend.domain.access import Spender
 from backend.domain.allowances import Draw
 from backend.domain.errors import BudgetExceeded, Conflict, InsufficientFunds, SwarmexError, Unavailable
 from backend.domain.ids import GatewayId, OrderId
-from backend.gateway.allowance import Allowance, AllowanceBook, AllowanceKey
-from backend.gateway.allowance_reports import Reports
 from backend.gateway.errors import code_of
+from backend.gateway.leases.allowance import Allowance, AllowanceBook, AllowanceKey
+from backend.gateway.leases.allowance_reports import Reports
 from backend.gateway.limits import ALLOWANCES_MAX, DRAWS_MAX, REFUSED_FOR_S
 from backend.gateway.threads import Threads
 from backend.services import allowances as service

@@ -12,7 +12,7 @@ from backend.domain.ids import LeaseId
 from backend.domain.leases import LeaseState
 from backend.domain.orders import CloseReason
 from backend.gateway.errors import code_of
-from backend.gateway.session import Session
+from backend.gateway.leases.session import Session
 from backend.gateway.threads import Threads
 from backend.services import pools
 from backend.services import sessions as service

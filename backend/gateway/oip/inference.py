@@ -10,16 +10,16 @@ from backend.domain.access import Principal
 from backend.domain.errors import Unavailable
 from backend.domain.tensors import HEADER_LENGTH
 from backend.gateway.errors import code_of
-from backend.gateway.forwarding import forward
 from backend.gateway.gateway import Gateway
+from backend.gateway.leases.opening import Wanted
+from backend.gateway.leases.pool_opening import line_spender
+from backend.gateway.leases.session import SessionKey
+from backend.gateway.leases.terms import Terms, read_terms
 from backend.gateway.models import ServedModel
-from backend.gateway.opening import Wanted
-from backend.gateway.payload import Payload, read_payload, refuse_encoded
-from backend.gateway.pool_opening import line_spender
-from backend.gateway.replies import inference_reply
-from backend.gateway.served import Served
-from backend.gateway.session import SessionKey
-from backend.gateway.terms import Terms, read_terms
+from backend.gateway.oip.payload import Payload, read_payload, refuse_encoded
+from backend.gateway.oip.replies import inference_reply
+from backend.gateway.oip.served import Served
+from backend.gateway.routing.forwarding import forward
 from backend.messaging.spans import span
 
 NS_PER_S = 1_000_000_000

@@ -13,9 +13,9 @@ from backend.domain.money import charge_nano, format_credits
 from backend.domain.sla import Measured
 from backend.gateway.admission import Admission
 from backend.gateway.errors import Busy
+from backend.gateway.leases.tally import Tally
 from backend.gateway.limits import SESSION_IN_FLIGHT_MAX
-from backend.gateway.tally import Tally
-from backend.gateway.target import Target
+from backend.gateway.routing.target import Target
 from backend.storage.allowances import PooledLease
 
 

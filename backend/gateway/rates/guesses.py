@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, ip_network
 
 from backend.domain.buckets import Ask, Bucket, draw
 from backend.gateway.errors import RateLimited
-from backend.gateway.permits import now_ms
+from backend.gateway.rates.permits import now_ms
 
 GUESSES_PER_MINUTE = 600
 ADDRESSES_MAX = 10_000

@@ -8,14 +8,14 @@ from random import Random
 import structlog
 
 from backend.domain.ids import NodeId
-from backend.gateway.choice import less_loaded
 from backend.gateway.errors import Busy
-from backend.gateway.growth import Growth, enough
+from backend.gateway.leases.session import Session, SessionKey
 from backend.gateway.limits import DEMAND_DECAY_S, LEASES_PER_LINE_MAX, LOST_NODE_S, OUTLIER_INTERVAL_S
-from backend.gateway.outliers import has_failed_in_row, may_eject, sweep
-from backend.gateway.peak_ewma import PeakEwma
-from backend.gateway.retry_budget import RetryBudget
-from backend.gateway.session import Session, SessionKey
+from backend.gateway.routing.choice import less_loaded
+from backend.gateway.routing.growth import Growth, enough
+from backend.gateway.routing.outliers import has_failed_in_row, may_eject, sweep
+from backend.gateway.routing.peak_ewma import PeakEwma
+from backend.gateway.routing.retry_budget import RetryBudget
 
 log = structlog.get_logger(__name__)
 

@@ -12,10 +12,10 @@ from backend.domain.money import format_credits
 from backend.domain.tensors import Outputs, Signature, read_outputs, split_body
 from backend.gateway.limits import NODE_ERROR_CHARS_MAX
 from backend.gateway.models import ServedModel
-from backend.gateway.node_client import NodeAnswer, NodeAnswered, NodeBusy, NodeChanged, NodeFailed
-from backend.gateway.payload import Payload
-from backend.gateway.served import Served
-from backend.gateway.tensor_reply import TensorReply
+from backend.gateway.oip.payload import Payload
+from backend.gateway.oip.served import Served
+from backend.gateway.oip.tensor_reply import TensorReply
+from backend.gateway.routing.node_client import NodeAnswer, NodeAnswered, NodeBusy, NodeChanged, NodeFailed
 
 
 def json_reply(

@@ -19,7 +19,7 @@ from backend.gateway.callers import reader
 from backend.gateway.errors import InvalidJson
 from backend.gateway.gateway import Gateway
 from backend.gateway.models import ServedModel
-from backend.gateway.replies import json_reply
+from backend.gateway.oip.replies import json_reply
 
 
 def repository_routes() -> list[Route]:

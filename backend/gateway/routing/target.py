@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from backend.gateway.limits import EWMA_DECAY_S, FAILURE_S, UNKNOWN_LOAD_S
-from backend.gateway.outliers import Health
-from backend.gateway.peak_ewma import PeakEwma
+from backend.gateway.routing.outliers import Health
+from backend.gateway.routing.peak_ewma import PeakEwma
 
 
 class Target:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from backend.domain.tensors import Outputs
-from backend.gateway.session import Session
+from backend.gateway.leases.session import Session
 
 
 @dataclass(frozen=True, slots=True)

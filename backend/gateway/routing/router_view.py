@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from backend.gateway.line import Line
+from backend.gateway.routing.line import Line
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import structlog
 from backend.bootstrap import Swarmex, utc_now
 from backend.domain.allowances import GATEWAY_TRUSTED_S, REPORT_S, Report, Verdict
 from backend.domain.ids import GatewayId, OrderId
-from backend.gateway.allowance import Allowance, AllowanceBook
 from backend.gateway.errors import code_of
+from backend.gateway.leases.allowance import Allowance, AllowanceBook
 from backend.gateway.threads import Threads
 from backend.services import allowance_reports, allowances
 from backend.services.allowance_reports import REPORTS_MAX

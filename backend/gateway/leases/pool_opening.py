@@ -12,9 +12,9 @@ from backend.domain.errors import Unavailable
 from backend.domain.ids import GatewayId, NodeId, OrderId
 from backend.domain.orders import CloseReason
 from backend.domain.tiers import TierName
+from backend.gateway.leases.opening import Bell, until_granted
+from backend.gateway.leases.session import Session, SessionKey
 from backend.gateway.limits import SESSION_WAIT_S
-from backend.gateway.opening import Bell, until_granted
-from backend.gateway.session import Session, SessionKey
 from backend.gateway.threads import Threads
 from backend.services import pools
 from backend.services.pools import POOL_TIER

@@ -7,15 +7,15 @@ from backend.domain.errors import BudgetExceeded, InsufficientFunds, Invalid, Sw
 from backend.domain.ids import NodeId
 from backend.domain.tensors import Outputs
 from backend.gateway.gateway import Gateway
+from backend.gateway.leases.opening import Wanted
+from backend.gateway.leases.paying import set_aside
+from backend.gateway.leases.session import Session
 from backend.gateway.limits import ANOTHER_WAIT_S, RETRIES_MAX
 from backend.gateway.models import ServedModel
-from backend.gateway.node_client import NodeAnswered, NodeBusy, NodeChanged, NodeCircuitOpen, NodeUnreachable
-from backend.gateway.opening import Wanted
-from backend.gateway.paying import set_aside
-from backend.gateway.payload import Payload
-from backend.gateway.replies import outputs_of
-from backend.gateway.served import Served
-from backend.gateway.session import Session
+from backend.gateway.oip.payload import Payload
+from backend.gateway.oip.replies import outputs_of
+from backend.gateway.oip.served import Served
+from backend.gateway.routing.node_client import NodeAnswered, NodeBusy, NodeChanged, NodeCircuitOpen, NodeUnreachable
 from backend.messaging.spans import Kind, span
 
 # The request has not run there, so that it may run elsewhere. Of any other failure nobody knows.

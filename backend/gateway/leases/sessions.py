@@ -11,16 +11,16 @@ from backend.bootstrap import Swarmex, new_id, utc_now
 from backend.domain.errors import Unavailable
 from backend.domain.ids import GatewayId, NodeId, OrderId
 from backend.domain.orders import CloseReason
-from backend.gateway import opening
 from backend.gateway.errors import Busy, code_of
+from backend.gateway.leases import opening
+from backend.gateway.leases.opening import Wanted
+from backend.gateway.leases.pool_opening import open_pooled
+from backend.gateway.leases.session import Session, SessionKey
 from backend.gateway.limits import LINE_KEPT_S, LINES_MAX, SESSION_TICK_S, SESSIONS_MAX
-from backend.gateway.line import Line
-from backend.gateway.opening import Wanted
-from backend.gateway.pool_opening import open_pooled
-from backend.gateway.router_view import RouterFigures, router_figures
-from backend.gateway.session import Session, SessionKey
+from backend.gateway.routing.line import Line
+from backend.gateway.routing.router_view import RouterFigures, router_figures
+from backend.gateway.routing.upkeep import Upkeep
 from backend.gateway.threads import Threads
-from backend.gateway.upkeep import Upkeep
 from backend.messaging.spans import span
 from backend.services.pools import POOL_TIER
 

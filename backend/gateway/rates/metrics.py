@@ -6,7 +6,7 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from backend.gateway.rates import Rates
+from backend.gateway.rates.rates import Rates
 
 
 class RateMetrics(Collector):

@@ -8,7 +8,7 @@ from backend.domain.buckets import PARTS, Ask, Drawn, block
 from backend.domain.errors import TooLarge
 from backend.domain.rates import Limits
 from backend.gateway.errors import RateLimited
-from backend.gateway.permits import Asked, Buckets, Granted, Permits, now_ms
+from backend.gateway.rates.permits import Asked, Buckets, Granted, Permits, now_ms
 
 DRAWS_MAX = 8  # of one request that others are quicker than
 REFUSED_FOR_S = 0.01  # after an empty bucket at least: so often at most it is asked again

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from backend.domain.buckets import PARTS, SHARE, SLOT_SHARE, Ask, Bucket, Drawn, block, draw
 from backend.domain.rates import Limits
-from backend.gateway.permit_script import PERMITS
+from backend.gateway.rates.permit_script import PERMITS
 from backend.messaging.breaker import Breaker
 from backend.messaging.breaker_errors import BreakerOpen
 from backend.messaging.breaker_policy import BreakerPolicy

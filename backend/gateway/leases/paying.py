@@ -3,9 +3,9 @@
 from backend.domain.access import Spender
 from backend.domain.allowances import Draw, used_of
 from backend.domain.money import US_PER_S, charge_nano
-from backend.gateway.allowances import Allowances
+from backend.gateway.leases.allowances import Allowances
+from backend.gateway.leases.session import Session
 from backend.gateway.models import ServedModel
-from backend.gateway.session import Session
 from backend.storage.allowances import PooledLease
 
 

@@ -1,0 +1,1 @@
+"""On which leases real-time requests run, and how they are paid: sessions of one buyer, pools shared by small ones."""

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol over HTTP: parsing, checking and answering."""
