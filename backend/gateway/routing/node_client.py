@@ -2,25 +2,22 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 from typing import Protocol, TypeVar
-
-import aiohttp
-from aiohttp.abc import AbstractStreamWriter
 
 from backend.domain.errors import Unavailable
 from backend.domain.joining import is_polled
 from backend.domain.tensors import HEADER_LENGTH
 from backend.gateway.limits import (
     ANSWER_BYTES_MAX,
-    CONNECT_TIMEOUT_S,
-    CONNECTIONS_MAX,
-    CONNECTIONS_PER_NODE_MAX,
-    KEEP_ALIVE_S,
     REQUEST_TIMEOUT_S,
     SLOW_REQUEST_S,
 )
+from backend.gateway.routing.answer_reader import AboveLimit, BrokenOff, Reply
+from backend.gateway.routing.connection import NeverSent
+from backend.gateway.routing.connections import Connections
 from backend.messaging.breaker import Breaker
 from backend.messaging.breaker_errors import BreakerOpen
 from backend.messaging.breaker_policy import BreakerPolicy
@@ -30,39 +27,10 @@ from backend.messaging.tracing import carried
 T = TypeVar("T")
 
 ATTEMPTS_MAX = 2
-JOINED_BYTES_MAX = 1 << 16
-READ_BYTES = 1 << 20  # of an answer before its reader is asked to take them
-# Raised before a whole request has left, so the node cannot have run it; anything later may have been.
-NEVER_SENT = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.ClientConnectionResetError,
-)
-
-
-BUSY_HEADER = "Swarmex-Busy-Us"
+BUSY_HEADER = b"swarmex-busy-us"
+LENGTH_HEADER = HEADER_LENGTH.lower().encode()
 BUSY_DIGITS_MAX = 15
 BROKEN_GATEWAYS = (502, 504)  # said in front of a node that is not there; its own 500 and 503 may be a request's doing
-
-
-class Tensors(aiohttp.Payload):
-    """A body that is handed to the system as it is, in one go, however large: it is in memory already."""
-
-    _value: bytes | memoryview
-
-    def __init__(self, body: bytes | memoryview) -> None:
-        super().__init__(body)
-        self._size = len(body)
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """The body as text."""
-        return bytes(self._value).decode(encoding, errors)
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        """Send it; if it is large, after its headers instead of joined with them."""
-        if len(self._value) > JOINED_BYTES_MAX:
-            writer.send_headers()
-        await writer.write(self._value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +116,7 @@ class NodeClient:
         self._polled = polled
         self._breakers = breakers or Breakers()
         self._breakers.start()
-        self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=CONNECTIONS_MAX, limit_per_host=CONNECTIONS_PER_NODE_MAX, keepalive_timeout=KEEP_ALIVE_S
-            ),
-            read_bufsize=READ_BYTES,
-            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # An answer travels as the node wrote it: a compressed one could unfold to any size.
-            auto_decompress=False,
-            skip_auto_headers=("Accept-Encoding", "User-Agent"),
-        )
+        self._connections = Connections(ANSWER_BYTES_MAX)
 
     def refuses(self, endpoint: str) -> bool:
         """Whether the breaker of who serves there is open: a request would be refused without being sent."""
@@ -215,36 +173,36 @@ class NodeClient:
         return read(answer)
 
     async def _dial(self, url: str, headers: dict[str, str], body: bytes | memoryview, timeout_s: float) -> NodeAnswer:
+        scheme, _, netloc, path = url.split("/", 3)
+        head = _head(netloc, path, headers, len(body))
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._post(url, headers, body)
-        except NEVER_SENT as error:
+                reply = await self._ask_once(f"{scheme}//{netloc}", head, body)
+        except NeverSent as error:
             raise NodeUnreachable("the node cannot be reached") from error
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except AboveLimit as error:
+            raise AnswerTooLarge(f"the node's answer is above {ANSWER_BYTES_MAX} bytes") from error
+        except (BrokenOff, TimeoutError) as error:
             raise NodeFailed("the node did not finish the request") from error
+        said = reply.headers
+        busy_us = _busy_us(said.get(BUSY_HEADER, b""))
+        length = said.get(LENGTH_HEADER)
+        return NodeAnswer(reply.status, reply.body, length.decode("latin-1") if length is not None else None, busy_us)
 
-    async def _post(self, url: str, headers: dict[str, str], body: bytes | memoryview) -> NodeAnswer:
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            try:
-                async with self._http.post(url, data=Tensors(body), headers=headers, allow_redirects=False) as response:
-                    return NodeAnswer(
-                        response.status,
-                        await _read(response),
-                        response.headers.get(HEADER_LENGTH),
-                        _busy_us(response.headers.get(BUSY_HEADER, "")),
-                    )
-            except NEVER_SENT:
-                if attempt == ATTEMPTS_MAX:
-                    raise
-        raise AssertionError("the last attempt returns or raises")
+    async def _ask_once(self, origin: str, head: bytes, body: bytes | memoryview) -> Reply:
+        """Ask; a second time only if the first cannot have left."""
+        for _ in range(ATTEMPTS_MAX - 1):
+            with suppress(NeverSent):
+                return await self._connections.ask(origin, head, body)
+        return await self._connections.ask(origin, head, body)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._http.close()
+        self._connections.close()
 
 
-def _busy_us(told: str) -> int | None:
-    return int(told) if told.isdecimal() and len(told) < BUSY_DIGITS_MAX else None
+def _busy_us(told: bytes) -> int | None:
+    return int(told) if told.isdigit() and len(told) < BUSY_DIGITS_MAX else None
 
 
 def _headers(token: str, header_length: int | None) -> dict[str, str]:
@@ -256,12 +214,14 @@ def _headers(token: str, header_length: int | None) -> dict[str, str]:
     return headers
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytearray:
-    """The answer's body, written once into its place, which grows only where no length was declared."""
-    body, filled = bytearray(min(response.content_length or 0, ANSWER_BYTES_MAX)), 0
-    async for chunk, _ in response.content.iter_chunks():
-        body[filled : filled + len(chunk)] = chunk
-        filled += len(chunk)
-        if filled > ANSWER_BYTES_MAX:
-            raise AnswerTooLarge(f"the node's answer is above {ANSWER_BYTES_MAX} bytes")
-    return body
+def _head(netloc: str, path: str, headers: Mapping[str, str], body_bytes: int) -> bytes:
+    """The request's head; raises NodeUnreachable where what others told us would not be one line each."""
+    lines = (
+        f"POST /{path} HTTP/1.1",
+        f"Host: {netloc}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+        f"Content-Length: {body_bytes}",
+    )
+    if not all(line.isascii() and line.isprintable() for line in lines):
+        raise NodeUnreachable("the node's address or token is none")
+    return "\r\n".join((*lines, "", "")).encode()

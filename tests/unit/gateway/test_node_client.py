@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import aiohttp
 import pytest
 
 from backend.gateway.routing import node_client
+from backend.gateway.routing.connection import Connection, NeverSent
 from backend.gateway.routing.node_client import NodeAnswer, NodeClient, NodeFailed, NodeUnreachable
 from tests.waiting import PATIENCE_S
 
@@ -138,18 +138,16 @@ def test_a_second_connection_saves_a_request_whose_first_one_could_not_be_opened
     async def scenario() -> NodeAnswer:
         async with listening(talk) as url:
             client = NodeClient()
-            connector = client._http.connector
-            assert connector is not None
-            connect, calls = connector.connect, 0
+            connect, calls = client._connections._opened, 0
 
-            async def refuse_once(*args: object, **kwargs: object) -> object:
+            async def refuse_once(origin: str) -> Connection:
                 nonlocal calls
                 calls += 1
                 if calls == 1:
-                    raise aiohttp.ConnectionTimeoutError
-                return await connect(*args, **kwargs)  # type: ignore[arg-type]  # handed through
+                    raise NeverSent
+                return await connect(origin)
 
-            connector.connect = refuse_once  # type: ignore[assignment,method-assign]  # a socket cannot be told to fail once
+            client._connections._opened = refuse_once  # type: ignore[method-assign]  # a socket cannot be told to fail once
             try:
                 return await client.post(url, "secret", b"{}")
             finally:
