@@ -8,16 +8,13 @@ from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from backend.api import docs, errors
-from backend.api.access_log import AccessLog
-from backend.api.body_limit import BodyLimit
-from backend.api.deadline import Deadline
 from backend.api.exposition import Exposition
+from backend.api.front import Front
 from backend.api.limits import THREADS_MAX
 from backend.api.node_side import NodeSide
 from backend.api.parameters import only_known
-from backend.api.rate_headers import RateHeaders
+from backend.api.protocol_face import ProtocolFace
 from backend.api.request_metrics import RequestMetrics
-from backend.api.rescue import Rescue
 from backend.api.route_names import named
 from backend.api.routes import ROUTERS
 from backend.bootstrap import Swarmex
@@ -42,12 +39,13 @@ def create_app(app: Swarmex) -> FastAPI:
             api.state.gateway, api.state.node_side = gateway, node_side
             yield
 
+    protocol = list(named(protocol_routes()))
     api = FastAPIOffline(
         title="Swarmex",
         version=API_VERSION,
         description=docs.DESCRIPTION,
         lifespan=lifespan,
-        routes=list(named(protocol_routes())),  # first: the hot path is matched before anything else
+        routes=protocol,  # for the description: requests for them are answered by the front
         responses=errors.RESPONSES,
         dependencies=[Depends(only_known)],
     )
@@ -63,9 +61,5 @@ def create_app(app: Swarmex) -> FastAPI:
         api.include_router(router)
     errors.install(api)
     docs.install(api)
-    api.add_middleware(BodyLimit)
-    api.add_middleware(Deadline)
-    api.add_middleware(Rescue)
-    api.add_middleware(RateHeaders)
-    api.add_middleware(AccessLog, metrics=requests)  # outermost: it logs whatever the others answered
+    api.add_middleware(Front, metrics=requests, protocol=ProtocolFace(protocol))
     return api

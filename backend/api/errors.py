@@ -90,6 +90,14 @@ def failed(request: Request) -> Response:
     return _render(request, 500, envelope("internal_error", "the server failed; the request may be tried again"), {})
 
 
+def rejected(request: Request, error: HTTPException) -> Response:
+    """The response to a request that the framework, or what stands before it, refused."""
+    if error.status_code == 413:
+        return answer(request, too_large())
+    code = HTTP_CODES.get(error.status_code, f"http_{error.status_code}")
+    return _render(request, error.status_code, envelope(code, str(error.detail)), dict(error.headers or {}))
+
+
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.SwarmexError)
     return answer(request, error)
@@ -102,10 +110,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if error.status_code == 413:
-        return answer(request, too_large())
-    code = HTTP_CODES.get(error.status_code, f"http_{error.status_code}")
-    return _render(request, error.status_code, envelope(code, str(error.detail)), dict(error.headers or {}))
+    return rejected(request, error)
 
 
 def _render(request: Request, status: int, body: dict[str, Any], headers: dict[str, str]) -> Response:

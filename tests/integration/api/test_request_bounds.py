@@ -8,8 +8,8 @@ import pytest
 from fastapi.routing import iter_route_contexts
 
 from backend.api.app import create_app
-from backend.api.body_limit import UPLOAD_BYTES_MAX, UPLOADS, BodyLimit
-from backend.api.deadline import Deadline
+from backend.api.exchange import UPLOAD_BYTES_MAX, UPLOADS
+from backend.api.front import Front
 from backend.api.limits import ANSWER_TIMEOUT_S, BODY_BYTES_MAX
 from backend.bootstrap import Settings, Swarmex
 from backend.gateway.limits import LOOKUP_TIMEOUT_S, REQUEST_TIMEOUT_S, SESSION_WAIT_S
@@ -46,6 +46,5 @@ def test_a_body_above_the_limit_is_refused_by_every_route_before_it_is_read(
 
 def test_the_time_of_a_whole_request_is_bounded_above_that_of_its_parts() -> None:
     unwired = Swarmex(Settings(), "postgresql://", "redis://127.0.0.1:1/0")
-    kinds: list[object] = [middleware.cls for middleware in create_app(unwired).user_middleware]
-    assert kinds.index(Deadline) < kinds.index(BodyLimit)  # outermost first
+    assert [middleware.cls for middleware in create_app(unwired).user_middleware] == [Front]
     assert ANSWER_TIMEOUT_S > LOOKUP_TIMEOUT_S + SESSION_WAIT_S + REQUEST_TIMEOUT_S

@@ -14,9 +14,9 @@ from fastapi import FastAPI, Request
 
 import backend.domain as domain_package
 from backend.api import errors
-from backend.api.body_limit import BodyLimit
+from backend.api.front import Front
 from backend.api.limits import BODY_BYTES_MAX
-from backend.api.rescue import Rescue
+from backend.api.request_metrics import RequestMetrics
 from backend.api.wire.base import Credits, Id, Number, Tensors, Text, Wire
 from backend.domain import errors as domain
 from backend.domain.backups import BackupDamaged
@@ -97,8 +97,7 @@ def client() -> Iterator[httpx.Client]:
     async def raw(request: Request) -> int:
         return len(await request.body())
 
-    app.add_middleware(BodyLimit)
-    app.add_middleware(Rescue)
+    app.add_middleware(Front, metrics=RequestMetrics())
     with serving(app) as url, httpx.Client(base_url=url, timeout=PATIENCE_S) as http:
         yield http
 
@@ -303,7 +302,7 @@ def test_json_that_cannot_be_read_is_a_fact_of_its_own() -> None:
 
 @pytest.mark.parametrize("path", [THINGS, "/v2/raw"])
 def test_a_body_that_trickles_in_is_given_up(client: httpx.Client, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    monkeypatch.setattr("backend.api.body_limit.BODY_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("backend.api.exchange.BODY_TIMEOUT_S", 0.3)
 
     sent = itertools.count()
 
@@ -321,5 +320,5 @@ def test_a_body_that_trickles_in_is_given_up(client: httpx.Client, monkeypatch: 
 
 
 def test_a_request_without_a_body_may_take_its_time(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backend.api.body_limit.BODY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("backend.api.exchange.BODY_TIMEOUT_S", 0.1)
     assert client.get("/api/slow").status_code == 200

@@ -1,0 +1,108 @@
+"""One request and its answer as they pass: the body within its limits of size and time, the answer within its own."""
+
+import asyncio
+
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
+
+from backend.api.limits import ANSWER_TIMEOUT_S, BODY_BYTES_MAX, BODY_TIMEOUT_S, UPLOAD_TIMEOUT_S
+from backend.domain.files import FILE_BYTES_MAX
+from backend.gateway.callers import VISIT_KEY
+
+UPLOADS = "/v1/files"
+UPLOAD_BYTES_MAX = FILE_BYTES_MAX + (1 << 16)  # with what a form has around the file
+DIGITS_MAX = 19  # of a declared length; longer numbers are too many as well
+NOT_YET = 500  # the status of what ended without an answer
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Exchange:
+    """The server's `receive` and `send` for one request, which are handed on as this one's methods.
+
+    Files that are uploaded whole may be larger and slower: they are read as they come, and never held. An answer must
+    begin ANSWER_TIMEOUT_S after the last byte that came; a stream may go on once it has begun. Within `limit`, that is:
+    the application must run inside of it.
+    """
+
+    __slots__ = (
+        "_body_by_s",
+        "_complete",
+        "_labels",
+        "_loop",
+        "_ours",
+        "_receive",
+        "_scope",
+        "_send",
+        "begun",
+        "body_bytes",
+        "bytes_max",
+        "chunked",
+        "declared_bytes",
+        "limit",
+        "reading",
+        "status",
+        "upload",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, labels: Headers) -> None:
+        self._scope, self._receive, self._send, self._labels = scope, receive, send, labels
+        self._loop = asyncio.get_running_loop()
+        self._body_by_s: float | None = None
+        self._complete = self._ours = False
+        self.upload = scope["path"] == UPLOADS and scope["method"] == "POST"
+        self.bytes_max = UPLOAD_BYTES_MAX if self.upload else BODY_BYTES_MAX
+        self.body_bytes = self.declared_bytes = 0
+        self.chunked = self.reading = self.begun = False
+        self.status = NOT_YET
+        self.limit = asyncio.timeout(ANSWER_TIMEOUT_S)
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                self.declared_bytes = int(value[:DIGITS_MAX]) if value.isdigit() else 0
+            elif name == b"transfer-encoding":
+                self.chunked = True
+
+    @property
+    def oversize(self) -> bool:
+        """Whether the body is declared to be above its limit, so that none of it need be read."""
+        return self.declared_bytes > self.bytes_max
+
+    async def receive(self) -> Message:
+        """The next piece of the body, in time; after the last one, the client's leaving, which may take any time."""
+        if self._complete:
+            return await self._receive()
+        if self._body_by_s is None:
+            self._body_by_s = self._loop.time() + (UPLOAD_TIMEOUT_S if self.upload else BODY_TIMEOUT_S)
+        self._set(self._body_by_s)
+        self.reading = True
+        message = await self._receive()
+        self.reading = False
+        self._set(None if self.begun else self._loop.time() + ANSWER_TIMEOUT_S)
+        self._complete = not message.get("more_body", False)
+        self.body_bytes += len(message.get("body", b""))
+        if self.body_bytes > self.bytes_max:
+            raise HTTPException(413)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer, its head with the ids and with what is left of the caller's limits."""
+        if not self.begun:
+            if not self._ours:
+                if self.limit.expired():
+                    raise asyncio.CancelledError  # too late: the answer is ours
+                self._set(None)
+            self.begun = True
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            visit = self._scope.get(VISIT_KEY)
+            message["headers"] = [*message["headers"], *(visit.headers() if visit else ()), *self._labels]
+        await self._send(message)
+
+    async def end(self, message: Message) -> None:
+        """As `send`, for what is answered in the application's place."""
+        self._ours = True
+        await self.send(message)
+
+    def _set(self, when_s: float | None) -> None:
+        if not self.limit.expired():
+            self.limit.reschedule(when_s)

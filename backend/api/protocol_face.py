@@ -1,0 +1,29 @@
+"""The protocol's routes as an application of their own: plain Starlette, their refusals in the protocol's words."""
+
+from collections.abc import Sequence
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
+
+from backend.api import errors
+from backend.domain.errors import SwarmexError
+
+
+class ProtocolFace:
+    """Answers what is below /v2; whoever serves it bounds the request."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._router = Router(routes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._router(scope, receive, send)
+        except SwarmexError as error:
+            response = errors.answer(Request(scope), error)
+        except HTTPException as error:
+            response = errors.rejected(Request(scope), error)
+        else:
+            return
+        await response(scope, receive, send)
