@@ -13,7 +13,7 @@ from backend.api.front import Front
 from backend.api.limits import THREADS_MAX
 from backend.api.node_side import NodeSide
 from backend.api.parameters import only_known
-from backend.api.protocol_face import ProtocolFace
+from backend.api.protocol_face import Faces, ProtocolFace
 from backend.api.request_metrics import RequestMetrics
 from backend.api.route_names import named
 from backend.api.routes import ROUTERS
@@ -45,7 +45,7 @@ def create_app(app: Swarmex) -> FastAPI:
         version=API_VERSION,
         description=docs.DESCRIPTION,
         lifespan=lifespan,
-        routes=protocol,  # for the description: requests for them are answered by the front
+        routes=protocol,  # for the description; `Faces` answers them
         responses=errors.RESPONSES,
         dependencies=[Depends(only_known)],
     )
@@ -61,5 +61,7 @@ def create_app(app: Swarmex) -> FastAPI:
         api.include_router(router)
     errors.install(api)
     docs.install(api)
-    api.add_middleware(Front, metrics=requests, protocol=ProtocolFace(protocol))
+    api.add_middleware(Front, metrics=requests)
+    # Requests of the protocol pass nothing of what the framework puts before its own routes.
+    api.middleware_stack = Faces(Front(ProtocolFace(protocol), requests), api.build_middleware_stack())
     return api

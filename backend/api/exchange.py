@@ -8,6 +8,7 @@ from starlette.types import Message, Receive, Scope, Send
 from backend.api.limits import ANSWER_TIMEOUT_S, BODY_BYTES_MAX, BODY_TIMEOUT_S, UPLOAD_TIMEOUT_S
 from backend.domain.files import FILE_BYTES_MAX
 from backend.gateway.callers import VISIT_KEY
+from backend.gateway.deadlines import Deadline
 
 UPLOADS = "/v1/files"
 UPLOAD_BYTES_MAX = FILE_BYTES_MAX + (1 << 16)  # with what a form has around the file
@@ -45,7 +46,7 @@ class Exchange:
         "upload",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, labels: Headers) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, labels: Headers, limit: Deadline) -> None:
         self._scope, self._receive, self._send, self._labels = scope, receive, send, labels
         self._loop = asyncio.get_running_loop()
         self._body_by_s: float | None = None
@@ -55,7 +56,7 @@ class Exchange:
         self.body_bytes = self.declared_bytes = 0
         self.chunked = self.reading = self.begun = False
         self.status = NOT_YET
-        self.limit = asyncio.timeout(ANSWER_TIMEOUT_S)
+        self.limit = limit
         for name, value in scope["headers"]:
             if name == b"content-length":
                 self.declared_bytes = int(value[:DIGITS_MAX]) if value.isdigit() else 0
@@ -73,11 +74,11 @@ class Exchange:
             return await self._receive()
         if self._body_by_s is None:
             self._body_by_s = self._loop.time() + (UPLOAD_TIMEOUT_S if self.upload else BODY_TIMEOUT_S)
-        self._set(self._body_by_s)
+        self.limit.move(self._body_by_s)
         self.reading = True
         message = await self._receive()
         self.reading = False
-        self._set(None if self.begun else self._loop.time() + ANSWER_TIMEOUT_S)
+        self.limit.move(None if self.begun else self._loop.time() + ANSWER_TIMEOUT_S)
         self._complete = not message.get("more_body", False)
         self.body_bytes += len(message.get("body", b""))
         if self.body_bytes > self.bytes_max:
@@ -87,11 +88,10 @@ class Exchange:
     async def send(self, message: Message) -> None:
         """Send a part of the answer, its head with the ids and with what is left of the caller's limits."""
         if not self.begun:
-            if not self._ours:
-                if self.limit.expired():
-                    raise asyncio.CancelledError  # too late: the answer is ours
-                self._set(None)
+            if self.limit.expired and not self._ours:
+                raise asyncio.CancelledError  # too late: the answer is ours
             self.begun = True
+            self.limit.move(None)
         if message["type"] == "http.response.start":
             self.status = message["status"]
             visit = self._scope.get(VISIT_KEY)
@@ -102,7 +102,3 @@ class Exchange:
         """As `send`, for what is answered in the application's place."""
         self._ours = True
         await self.send(message)
-
-    def _set(self, when_s: float | None) -> None:
-        if not self.limit.expired():
-            self.limit.reschedule(when_s)

@@ -1,7 +1,6 @@
 """What every request passes: it gets an id and a place in a trace, is bounded, answered whatever happens, and counted.
 
-One layer for all of it, since each layer of its own costs every request some ten microseconds; and the protocol's
-routes stand right behind it, with nothing of the framework between.
+One layer for all of it, since each layer of its own costs every request some ten microseconds.
 """
 
 import time
@@ -20,6 +19,7 @@ from backend.bootstrap import new_id
 from backend.domain.errors import Unavailable
 from backend.domain.rates import body_tokens
 from backend.gateway.callers import VISIT_KEY
+from backend.gateway.deadlines import Deadlines
 from backend.messaging.spans import Kind, Span, entry, recording
 from backend.messaging.tracing import REQUEST_ID, TraceContext
 
@@ -35,13 +35,12 @@ class Front:
     """Names each request by an id and by its trace, which its answer and every line logged meanwhile carry too.
 
     A request that says where it comes from (`traceparent`) belongs to that trace; one that does not begins a new one.
-    `protocol` answers what is below /v2.
     """
 
-    def __init__(self, app: ASGIApp, metrics: RequestMetrics, protocol: ASGIApp | None = None) -> None:
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
         self._app = app
-        self._protocol = protocol or app
         self._metrics = metrics
+        self._deadlines: Deadlines | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,7 +53,9 @@ class Front:
         assert span.context is not None
         trace_id = span.context.trace_id
         labels = [(REQUEST_ID_HEADER, request_id.encode()), (TRACE_ID_HEADER, trace_id.encode())]
-        exchange = Exchange(scope, receive, send, labels)
+        if self._deadlines is None:  # the first request: now there is an event loop
+            self._deadlines = Deadlines()
+        exchange = Exchange(scope, receive, send, labels, self._deadlines.within(ANSWER_TIMEOUT_S))
         token = REQUEST_ID.set(request_id)
         metrics.in_flight += 1
         try:
@@ -80,10 +81,9 @@ class Front:
         if exchange.oversize:
             response = errors.answer(Request(scope), errors.too_large(exchange.bytes_max))
         else:
-            app = self._protocol if scope["path"].startswith(errors.PROTOCOL_PREFIX) else self._app
             try:
-                async with exchange.limit:
-                    await app(scope, exchange.receive, exchange.send)
+                with exchange.limit:
+                    await self._app(scope, exchange.receive, exchange.send)
                 return
             except Exception as error:
                 if exchange.begun:
@@ -95,7 +95,7 @@ class Front:
 def _failed(scope: Scope, exchange: Exchange, error: Exception) -> Response:
     """What a request is told that the application did not answer: it took too long, or there is a bug."""
     request = Request(scope)
-    if not (exchange.limit.expired() and isinstance(error, TimeoutError)):
+    if not (exchange.limit.expired and isinstance(error, TimeoutError)):
         log.error("request_failed", path=scope["path"], exc_info=error)
         return errors.failed(request)
     if exchange.reading:

@@ -1,10 +1,9 @@
 """Uploads as `multipart/form-data`: one file, streamed to the disk, and a few short fields. Never whole in memory.
 
-The parser is aiohttp's, which the gateway forwards with; the body comes from the server piece by piece.
+The parser is aiohttp's, which webhooks need anyway; the body comes from the server piece by piece.
 """
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,11 +18,14 @@ from starlette.requests import Request
 
 from backend.domain.errors import Invalid, TooLarge
 from backend.domain.files import FILE_BYTES_MAX
+from backend.services import scratch
 
 CHUNK_BYTES = 1 << 16
 BUFFER_BYTES = 1 << 18  # of what has arrived and is not written yet
 FIELDS_MAX = 16
 FIELD_BYTES_MAX = 1_000
+FORM_BYTES_MAX = 1 << 16  # around the file: fields, boundaries and headers of parts
+DIGITS_MAX = 19
 ACCEPTED = "multipart/form-data with a file and its purpose"
 
 
@@ -48,11 +50,20 @@ class Form:
         return self.filename
 
 
+def declared_bytes(request: Request) -> int:
+    """The length of a body as its header says, 0 where it says none."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isdecimal() and len(declared) < DIGITS_MAX else 0
+
+
 @asynccontextmanager
 async def received(request: Request) -> AsyncIterator[Form]:
-    """The form in a request's body; raises Invalid for what is none, TooLarge for a file above FILE_BYTES_MAX."""
-    with tempfile.TemporaryDirectory(prefix="swarmex-upload-") as folder:
-        form = Form(Path(folder) / "file")
+    """The form in a request's body; raises Invalid for what is none, TooLarge for a file above FILE_BYTES_MAX.
+
+    Raises DiskFull before anything of it is read.
+    """
+    with scratch.folder(declared_bytes(request) or FILE_BYTES_MAX) as folder:
+        form = Form(folder / "file")
         content = _Arriving(request)
         try:
             reader = MultipartReader(request.headers, content.stream)

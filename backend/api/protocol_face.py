@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from backend.api import errors
 from backend.domain.errors import SwarmexError
@@ -27,3 +27,15 @@ class ProtocolFace:
         else:
             return
         await response(scope, receive, send)
+
+
+class Faces:
+    """Hands requests below /v2 to the protocol's application, all others to the market's."""
+
+    def __init__(self, protocol: ASGIApp, market: ASGIApp) -> None:
+        self._protocol = protocol
+        self._market = market
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        protocol = scope["type"] == "http" and scope["path"].startswith(errors.PROTOCOL_PREFIX)
+        await (self._protocol if protocol else self._market)(scope, receive, send)

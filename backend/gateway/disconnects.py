@@ -18,15 +18,28 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
 
     The request's body must have been read: what arrives after it can only be the disconnection.
     """
-    working, gone = asyncio.create_task(work), asyncio.create_task(_disconnected(request))
+    task = asyncio.current_task()
+    assert task is not None, "only tasks can be cancelled"
+    before = task.cancelling()
+    left = over = False
+
+    def leave(watch: "asyncio.Task[None]") -> None:
+        nonlocal left
+        if not (over or watch.cancelled()):
+            left = True
+            task.cancel()
+
+    watch = asyncio.create_task(_disconnected(request))
+    watch.add_done_callback(leave)
     try:
-        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientGone
+        return await work
+    except asyncio.CancelledError:
+        if left and task.uncancel() <= before:  # who else cancelled the task is not to be disappointed
+            raise ClientGone from None
+        raise
     finally:
-        gone.cancel()
-        working.cancel()
+        over = True
+        watch.cancel()
 
 
 async def _disconnected(request: Request) -> None:

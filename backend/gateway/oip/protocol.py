@@ -22,8 +22,8 @@ def protocol_routes() -> list[Route]:
     model = "/v2/models/{model}"
     version = "/v2/models/{model}/versions/{version}"
     return [
+        *(Route(f"{path}/infer", _infer, methods=["POST"]) for path in (model, version)),  # asked most, tried first
         *repository_routes(),
-        *(Route(f"{path}/infer", _infer, methods=["POST"]) for path in (model, version)),
         *(Route(f"{path}/ready", _model_ready, methods=["GET"]) for path in (model, version)),
         *(Route(path, _model, methods=["GET"]) for path in (model, version)),
         Route("/v2", _server, methods=["GET"]),

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from backend.gateway.limits import ANSWER_HEAD_BYTES_MAX
 
+LARGE_BYTES = 1 << 16
 INTERIM_BELOW = 200  # statuses that announce another answer
 
 
@@ -23,7 +25,7 @@ class Reply:
 
     status: int = 0
     headers: dict[bytes, bytes] = field(default_factory=dict)
-    body: bytearray = field(default_factory=bytearray)
+    body: bytearray | memoryview = field(default_factory=bytearray)
 
 
 class AnswerReader:
@@ -92,7 +94,8 @@ class AnswerReader:
         if length > self._body_bytes_max:
             self._refused = AboveLimit(f"{length} bytes")
         else:
-            self.reply.body = bytearray(length)
+            # Nobody sees a place before it is filled, so a large one need not be zeroed.
+            self.reply.body = bytearray(length) if length < LARGE_BYTES else np.empty(length, np.uint8).data
 
     def on_body(self, chunk: bytes) -> None:
         """Take a part of the body, which grows where no length was declared."""
