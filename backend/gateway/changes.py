@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import structlog
 
@@ -76,7 +77,7 @@ class Changes:
         """Look until cancelled."""
         while True:
             await self.look()
-            try:
-                await asyncio.wait_for(self._hint.wait(), POLL_S)
-            except TimeoutError:
-                continue
+            # Not `wait_for`: Python 3.11's loses a cancellation that comes with the hint, and this would never end.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await self._hint.wait()

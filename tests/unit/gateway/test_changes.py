@@ -1,6 +1,7 @@
 """Cached facts are forgotten when their counter moves, and nothing is served by answers that are too old."""
 
 import asyncio
+from typing import Literal
 
 import pytest
 
@@ -162,3 +163,35 @@ def test_what_cannot_be_a_key_is_refused_without_asking(coordinator: Coordinator
 
     asyncio.run(scenario())
     assert coordinator.lookups == 0
+
+
+class Watched(asyncio.Event):
+    """A hint that tells when it is waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.awaited = asyncio.Event()
+
+    async def wait(self) -> Literal[True]:
+        self.awaited.set()
+        return await super().wait()
+
+
+def test_looking_ends_when_it_is_told_to_although_a_hint_comes_at_the_same_moment(
+    coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.gateway.changes.POLL_S", PATIENCE_S)
+
+    async def scenario() -> None:
+        changes, _ = await polled(coordinator)
+        hint = changes._hint = Watched()
+        looking = asyncio.create_task(changes.run())
+        await hint.awaited.wait()
+        changes.hint()
+        looking.cancel()
+        await asyncio.wait({looking}, timeout=1.0)
+        ended = looking.done()
+        looking.cancel()
+        assert ended
+
+    asyncio.run(scenario())
