@@ -11,11 +11,12 @@ import structlog
 import uvicorn
 import uvloop
 
-from agents.inference.admission import IN_FLIGHT_MAX, THREADS_MAX, Admission
+from agents.inference.admission import IN_FLIGHT_MAX, Admission
 from agents.inference.batcher import BatchCounts
 from agents.inference.catalogue import Catalogue
 from agents.inference.models import LoadedModels
 from agents.inference.oip_app import OipApp
+from agents.inference.run_queue import RunQueue
 from backend.domain.errors import Invalid
 
 ANY_ADDRESS = {"", "0.0.0.0"}  # noqa: S104  # compared with, not bound
@@ -67,7 +68,7 @@ class OipServer:
         address: Address = LOOPBACK,
         port: int = 0,
         in_flight_max: int = IN_FLIGHT_MAX,
-        threads: int = THREADS_MAX,
+        threads: int | None = None,
     ) -> None:
         self.batches = BatchCounts()
         self.token = secrets.token_urlsafe(TOKEN_BYTES)
@@ -77,7 +78,8 @@ class OipServer:
         # Kept, since a last beat may ask for it when the socket is closed. Connections queue until it is up.
         self.endpoint = f"http://{address.told()}:{self._socket.getsockname()[1]}"
         self._server: uvicorn.Server | None = None
-        self._limits = in_flight_max, threads
+        self._in_flight_max = in_flight_max
+        self.runs = RunQueue(threads)
         self._app: OipApp | None = None
         self._up = Event()
         self._thread = Thread(target=self._serve, name="oip", daemon=True)
@@ -110,7 +112,7 @@ class OipServer:
             runner.run(self._main())
 
     async def _main(self) -> None:
-        admission = Admission(*self._limits)
+        admission = Admission(self._in_flight_max, self.runs)
         app = self._app = OipApp(self.token, self._catalogue, self._models, admission, self.batches)
         config = uvicorn.Config(
             app.asgi,

@@ -20,6 +20,7 @@ from backend.domain.backoff import delay_s
 from backend.domain.errors import SwarmexError, Unauthenticated, Unavailable
 from backend.domain.ids import AgentId, ItemId, ModelId, NodeId, UnitId
 from backend.domain.joining import MESSAGE_BYTES_MAX, MESSAGE_ITEMS_MAX, POLL_S_MAX, PROTOCOL
+from backend.domain.sealing_keys import HeldKey, KeyStanding, KeyState
 from backend.domain.tensors import Signature
 from backend.domain.work import AgentBeat, BeatAnswer, ClaimedItem, ItemFailure, ItemResult, ModelRef
 
@@ -122,6 +123,15 @@ class RemoteWorkPort:
         """Every registered model; its URI is what `get_file` takes."""
         answer = self._call("GET", "/work/models", None, ATTEMPTS_MAX, CALL_TIMEOUT_S)
         return _read(lambda: [_model(model) for model in answer])
+
+    def show_keys(self, held: Sequence[HeldKey]) -> list[KeyStanding]:
+        """Say what the agent has of its node's sealing key; how it stands, and the challenge to answer."""
+        told: dict[str, Any] = {}
+        for key in held:  # one at most: the agent serves one node
+            told["public_key"] = b64encode(key.public).decode()
+            told["answer"] = None if key.answer is None else b64encode(key.answer).decode()
+        answer = self._post("/work/sealing-key", told)
+        return [_read(lambda: _standing(answer))]
 
     def get_file(self, key: str, path: Path) -> None:
         """Write the file of a model to `path`; raises FileNotFoundError when there is none."""
@@ -232,6 +242,12 @@ def _model(told: dict[str, Any]) -> ModelRef:
     """A model whose URI is its id: where its file is, is the coordinator's business."""
     signature = Signature.from_wire(told["signature"])
     return ModelRef(ModelId(UUID(told["id"])), told["name"], told["version"], told["checksum"], told["id"], signature)
+
+
+def _standing(told: dict[str, Any]) -> KeyStanding:
+    state, challenge = told["state"], told["challenge"]
+    sealed = None if challenge is None else b64decode(challenge, validate=True)
+    return KeyStanding(NodeId(UUID(told["node"])), None if state is None else KeyState(state), sealed)
 
 
 def _claimed(answer: dict[str, Any]) -> Iterator[ClaimedItem]:

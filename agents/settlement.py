@@ -29,9 +29,11 @@ from backend.services import (
     joint_audit,
     joint_tasks,
     model_uploads,
+    sealing_keys,
     sessions,
     settlement,
     sla,
+    stranded_orders,
     sweeper,
     trust,
     usage_charges,
@@ -50,6 +52,7 @@ AUDIT_EVERY_S = 10.0
 SHARED_EVERY_S = 1.0
 UPLOADS_EVERY_S = 60.0
 GATEWAYS_EVERY_S = 2.0
+SEALED_EVERY_S = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +90,7 @@ class SettlementAgent(DirectAgent):
             Chore("shared", self._tidy_shared, SHARED_EVERY_S),
             Chore("uploads", self._expire_uploads, UPLOADS_EVERY_S),
             Chore("gateways", self._end_lost_gateways, GATEWAYS_EVERY_S),
+            Chore("sealed", self._keep_sealed, SEALED_EVERY_S),
             # One replica does these at a time: together they would only do the same several times over.
             Chore("trust", alone("settlement.trust", self._rescore, TRUST_EVERY_S), TRUST_EVERY_S),
             Chore("evidence", alone("settlement.evidence", self._tidy_evidence, EVIDENCE_EVERY_S), EVIDENCE_EVERY_S),
@@ -135,6 +139,11 @@ class SettlementAgent(DirectAgent):
 
     def _end_lost_gateways(self, now: datetime) -> bool:
         return allowances.end_lost(self.uow(), now) >= allowances.LOST_MAX
+
+    def _keep_sealed(self, now: datetime) -> bool:
+        challenged = sealing_keys.issue_challenges(self.uow(), now)
+        moved = stranded_orders.release_stranded(self.uow(), now)
+        return challenged >= sealing_keys.CHALLENGES_MAX or moved >= stranded_orders.STRANDED_MAX
 
     def _tidy_shared(self, now: datetime) -> bool:
         joint_tasks.sweep_joint(self.uow(), now)

@@ -10,6 +10,7 @@ from typing import Protocol
 from backend.domain.events import Event, Topic
 from backend.domain.ids import AgentId, ItemId, ModelId, UnitId
 from backend.domain.peers import Peer
+from backend.domain.sealing_keys import HeldKey, KeyStanding
 from backend.domain.work import AgentBeat, BeatAnswer, ClaimedItem, ItemFailure, ItemResult, ModelRef
 from backend.messaging.bus import Bus
 from backend.storage.node_database import NodeDatabase
@@ -81,6 +82,10 @@ class DirectWorkPort:
 
     def models(self) -> list[ModelRef]:
         return self._database.models()
+
+    def show_keys(self, held: Sequence[HeldKey]) -> list[KeyStanding]:
+        """Say what we have of our nodes' sealing keys; how each stands, and the challenges to answer."""
+        return self._database.show_keys(self._agent_id, held)
 
     def peers(self, model_id: ModelId) -> list[Peer]:
         """Who of the operator's nodes in this region is likely to have the model's file."""

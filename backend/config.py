@@ -20,9 +20,15 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(default=None, repr=False)
     objects_url: str | None = None
     model_cache: Path | None = None
+    sealing_folder: Path | None = None
     bus_namespace: str = "swarmex"
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8080, ge=0, le=65_535)
+    grpc_host: str = "127.0.0.1"
+    grpc_port: int = Field(default=8001, ge=0, le=65_535)  # where clients of the protocol look for it
+    grpc_cert: Path | None = None
+    grpc_key: Path | None = None
+    grpc_client_ca: Path | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     agent_name: str | None = None
     runtime: Literal["process", "docker", "swarm"] = "process"
@@ -59,3 +65,8 @@ class Settings(BaseSettings):
     def cache(self) -> Path:
         """Where nodes keep the models that they fetched."""
         return self.model_cache or self.folder / "cache"
+
+    @property
+    def sealing(self) -> Path:
+        """Where nodes keep the keys that private orders are sealed to; what is lost there is sealed for ever."""
+        return self.sealing_folder or self.cache / "sealing"

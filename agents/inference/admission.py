@@ -1,4 +1,4 @@
-"""How many real-time requests a node takes at once, and the threads that run them."""
+"""How many real-time requests a node takes at once, of which tiers, and the threads that run them."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,14 +6,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from agents.inference.run_queue import RunQueue
+from backend.domain.tiers import TierName
+from backend.domain.urgency import Places
+
 T = TypeVar("T")
 
-IN_FLIGHT_MAX = 64
-THREADS_MAX = 4
+IN_FLIGHT_MAX = 96  # of which a gateway may send the 64 of a session, though some are kept for other tiers
 
 
 class Full(Exception):
-    """The node has all the requests that it takes at once."""
+    """The node has all the requests that it takes at once, or all of this tier."""
 
 
 class Draining(Exception):
@@ -23,30 +26,41 @@ class Draining(Exception):
 class Admission:
     """Places for requests, and a bounded pool of threads; made and used inside one event loop."""
 
-    def __init__(self, in_flight_max: int, threads: int) -> None:
+    def __init__(self, in_flight_max: int, runs: RunQueue) -> None:
         self._loop = asyncio.get_running_loop()
-        self._in_flight_max = in_flight_max
-        self._in_flight = 0
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="inference")
-        self.threads = threads
+        self._places = Places(in_flight_max)
+        self._pool = ThreadPoolExecutor(runs.most, thread_name_prefix="inference")
+        self.runs = runs
         self.draining = False
         self.closed = False
 
-    def enter(self) -> None:
+    @property
+    def in_flight(self) -> int:
+        """How many places are taken."""
+        return self._places.taken
+
+    def enter(self, tier: TierName = TierName.MEDIUM) -> None:
         """Take a place, to be given back by `leave`; raises Full, Draining."""
         if self.draining:
             raise Draining
-        if self._in_flight >= self._in_flight_max:
+        if not self._places.take(tier):
             raise Full
-        self._in_flight += 1
 
-    def leave(self) -> None:
+    def leave(self, tier: TierName = TierName.MEDIUM) -> None:
         """Give a place back."""
-        self._in_flight -= 1
+        self._places.leave(tier)
 
-    def start(self, job: Callable[[], T], ended: "Callable[[Future[T]], None]") -> None:
-        """Run `job` in a thread, as soon as one is free; `ended` is called in the loop. This takes no place."""
-        self._pool.submit(job).add_done_callback(lambda future: self._tell(ended, future))
+    def start(self, job: Callable[[], T], ended: "Callable[[Future[T]], None]") -> bool:
+        """Run `job` in a thread, as soon as one is free; `ended` is called in the loop. This takes no place.
+
+        Any thread may ask for that. False, and nothing happens, when the threads have ended.
+        """
+        try:
+            running = self._pool.submit(job)
+        except RuntimeError:
+            return False
+        running.add_done_callback(lambda future: self._tell(ended, future))
+        return True
 
     def submit(self, job: Callable[[], T]) -> "asyncio.Future[T]":
         """The job's result to come; cancelling it before it starts frees its place. Raises Full, Draining."""

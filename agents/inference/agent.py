@@ -17,7 +17,10 @@ from agents.inference.batcher import BatchCounts
 from agents.inference.catalogue import Catalogue
 from agents.inference.claims import ClaimKeeper
 from agents.inference.models import LoadedModels
+from agents.inference.private_items import PrivateItems
+from agents.inference.run_queue import RunQueue
 from agents.inference.runner import UnitReport, UnitRunner
+from agents.inference.sealing_keys import KeyRing
 from agents.oip_server import LOOPBACK, Address, OipServer
 from agents.work_port import WorkPort
 from backend.domain.fleet import DRAIN_MAX_S
@@ -55,6 +58,7 @@ class Server(Protocol):
     """Answers real-time requests in threads of its own."""
 
     batches: BatchCounts
+    runs: RunQueue
 
     @property
     def endpoint(self) -> str | None:
@@ -99,6 +103,7 @@ class InferenceAgent(Agent):
         consume: "Consume",
         serve: "Serve | None" = None,  # by default a server for those who dial, at `address`
         address: Address = LOOPBACK,
+        keys: KeyRing | None = None,  # without it, private orders are not for this agent
     ) -> None:
         super().__init__(identity, port, bus)
         self._queue = queue
@@ -107,7 +112,9 @@ class InferenceAgent(Agent):
         self._server: Server = (serve or partial(OipServer, address=address))(self._catalogue, self._models)
         self.batches = self._server.batches
         self._claims = ClaimKeeper(port)
-        self._runner = UnitRunner(port, self._models, self._claims)
+        self._keys = keys
+        private = PrivateItems(keys.folder if keys else None)
+        self._runner = UnitRunner(port, self._models, self._claims, self._server.runs, private)
         self._consumer = consume(self._runner.run)
 
     def opened(self) -> None:
@@ -121,6 +128,8 @@ class InferenceAgent(Agent):
 
     def tick(self, _now: datetime) -> Pace:
         self._catalogue.refresh()
+        if self._keys is not None:
+            self._keys.refresh()
         return Pace.REST
 
     def drained(self) -> None:

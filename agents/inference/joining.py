@@ -75,6 +75,8 @@ def split(outputs: Mapping[str, Array], rows: Sequence[int]) -> list[dict[str, A
 
 def shares_us(measured_us: int, rows: Sequence[int]) -> list[int]:
     """`measured_us`, at least one a request, shared by rows; the sum is exact, whatever is rounded."""
+    if not any(rows):  # empty ones, all alike
+        rows = [1] * len(rows)
     whole, left_us = sum(rows), max(measured_us, len(rows)) - len(rows)
     shares, seen = [], 0
     for count in rows:

@@ -1,6 +1,7 @@
 """Puts an inference agent together from the settings; of the database it gets a few functions only."""
 
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 from agents.base import Identity
@@ -12,9 +13,11 @@ from agents.engines.onnx import OnnxEngine
 from agents.exposition import expose
 from agents.inference.agent import InferenceAgent
 from agents.inference.models import LoadedModels
+from agents.inference.run_queue import RUNS_MAX
 from agents.inference.runner import UnitReport
+from agents.inference.sealing_keys import KeyRing
 from agents.model_cache import ModelCache
-from agents.oip_server import Address
+from agents.oip_server import Address, OipServer
 from agents.peers import PeerFiles
 from agents.task_metrics import TaskMetrics
 from agents.tasks import register_run_unit
@@ -28,6 +31,7 @@ from backend.messaging.bus import BREAKER_POLICY, Bus
 from backend.messaging.celery_app import celery_app
 from backend.messaging.consumer import UnitConsumer
 from backend.messaging.queues import kind_queue, node_queue, pool_queue
+from backend.storage.key_folder import KeyFolder
 from backend.storage.objects import ObjectStore
 
 
@@ -68,7 +72,12 @@ def launch(settings: bootstrap.Settings, identity: Identity, *, node: UUID | Non
         queue=queue,
         models=models,
         consume=consume,
-        address=Address(settings.bind_host, settings.advertise_host),
+        serve=partial(
+            OipServer,
+            address=Address(settings.bind_host, settings.advertise_host),
+            threads=RUNS_MAX if settings.remote_backends else None,  # what is computed elsewhere takes no core here
+        ),
+        keys=KeyRing(port, KeyFolder(settings.sealing)),
     )
     try:
         expose(settings, agent, breakers, bus.losses, metrics, EngineMetrics(models, agent.batches))

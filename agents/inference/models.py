@@ -1,7 +1,7 @@
 """Models in memory: as many as fit the limits, the least recently used one makes room; none does while it runs."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Condition, Lock
 from time import monotonic
@@ -9,7 +9,9 @@ from time import monotonic
 import structlog
 
 from agents.engines.base import Engine, ModelUnusable
+from agents.engines.formats import keeps_rows_apart
 from agents.inference.held_model import HeldModel
+from agents.inference.joining import is_joinable
 from agents.inference.warm_up import warm_up
 from agents.memory import default_model_bytes
 from agents.model_cache import ModelCache
@@ -161,8 +163,10 @@ class LoadedModels:
         if size > self.bytes_max:
             raise ModelUnusable(f"needs about {size} bytes of memory", accepted=f"at most {self.bytes_max} bytes")
         self._make_room(size)
+        apart = is_joinable(model.signature) and keeps_rows_apart(path)  # before the engine has a copy of its own
         loaded = self._engine.load(path)
-        return HeldModel(model, loaded, size, warm_up(loaded, model.signature), self._changed)
+        warmed = warm_up(loaded, model.signature)
+        return HeldModel(model, loaded, size, replace(warmed, joins=warmed.joins and apart), self._changed)
 
     def _make_room(self, size: int) -> None:
         """Throw models out, the least recently used first, until one of `size` bytes fits; raises NoRoom."""

@@ -26,7 +26,10 @@ from agents.inference.oip_tracing import answered, entered
 from backend.domain import serving
 from backend.domain.errors import Invalid, NotFound, TooLarge, Unavailable
 from backend.domain.tensors import HEADER_LENGTH, read_id, read_inputs, read_wishes, render, rows_of, split_body
+from backend.domain.tiers import TierName
+from backend.domain.urgency import TIER_HEADER, tier_named
 from backend.domain.work import ModelRef
+from backend.gateway.disconnects import ClientGone, while_connected
 
 REQUEST_BYTES_MAX = 16 << 20
 BODY_TIMEOUT_S = 10.0
@@ -114,17 +117,14 @@ class OipApp:
 
     async def _run(self, request: Request, model: ModelRef, body: bytearray) -> Response:
         """The answer, unless the client leaves first: then the work is not begun if it has not been."""
-        answer = asyncio.ensure_future(self._answer(model, body, request.headers.get(HEADER_LENGTH)))
-        gone = asyncio.ensure_future(_disconnected(request))
-        either: set[asyncio.Future[Any]] = {answer, gone}
+        told = request.headers
+        work = self._answer(model, body, told.get(HEADER_LENGTH), tier_named(told.get(TIER_HEADER)))
         try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            return answer.result() if answer.done() else Response(status_code=CLIENT_GONE)
-        finally:
-            gone.cancel()
-            answer.cancel()
+            return await while_connected(request, work)
+        except ClientGone:
+            return Response(status_code=CLIENT_GONE)
 
-    async def _answer(self, model: ModelRef, body: bytearray, header_length: str | None) -> Response:
+    async def _answer(self, model: ModelRef, body: bytearray, header_length: str | None, tier: TierName) -> Response:
         """From bytes to bytes; the model runs in a thread of the pool."""
         header, buffers = split_body(body, header_length)
         try:
@@ -135,7 +135,7 @@ class OipApp:
         wishes, identity = read_wishes(request, model.signature), read_id(request)
         started = time.perf_counter_ns()
         try:
-            execution = await self._batcher.run(model, inputs)
+            execution = await self._batcher.run(model, inputs, tier)
         except Exception:
             self.statistics.failed(model, time.perf_counter_ns() - started)
             raise
@@ -197,8 +197,3 @@ async def _read(request: Request) -> bytearray:
     except TimeoutError:
         raise Invalid("the body did not arrive", accepted=f"all of it within {BODY_TIMEOUT_S:.0f} s") from None
     return body
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -13,16 +13,19 @@ import httpx
 import structlog
 import uvloop
 
-from agents.inference.admission import IN_FLIGHT_MAX, THREADS_MAX, Admission
+from agents.inference.admission import Admission
 from agents.inference.batcher import BatchCounts
 from agents.inference.catalogue import Catalogue
 from agents.inference.models import LoadedModels
 from agents.inference.oip_app import BUSY_HEADER, OipApp
 from agents.inference.outgoing import Outgoing
+from agents.inference.run_queue import RunQueue
 from backend.domain.backoff import delay_s
 from backend.domain.mail import LETTERS_MAX, MailedAnswer, MailedRequest
 from backend.domain.tensors import HEADER_LENGTH
+from backend.domain.urgency import TIER_HEADER
 
+FETCHED_MAX = 64
 GRACE_S = 4.0
 START_S = 2.0
 TIMED_OUT = 504  # in front of a model that took longer than anybody waits
@@ -58,9 +61,10 @@ class PolledServer:
     token: None = None
 
     def __init__(
-        self, catalogue: Catalogue, models: LoadedModels, requests: Requests, places: int = IN_FLIGHT_MAX
+        self, catalogue: Catalogue, models: LoadedModels, requests: Requests, places: int = FETCHED_MAX
     ) -> None:
         self.batches = BatchCounts()
+        self.runs = RunQueue()
         self._catalogue = catalogue
         self._models = models
         self._requests = requests
@@ -97,7 +101,9 @@ class PolledServer:
 
     async def _main(self) -> None:
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
-        admission = self._admission = Admission(self._places, THREADS_MAX)
+        admission = self._admission = Admission(
+            self._places * 3 // 2, self.runs
+        )  # none of them is refused for those kept for other tiers
         app = OipApp(self._secret, self._catalogue, self._models, admission, self.batches)
         self._requests.open()
         client = httpx.AsyncClient(
@@ -168,7 +174,7 @@ class PolledServer:
 
 
 def _headers(request: MailedRequest) -> dict[str, str]:
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json", TIER_HEADER: request.tier.value}
     if request.header_length is not None:
         headers |= {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(request.header_length)}
     return headers | ({"traceparent": request.traceparent} if request.traceparent else {})

@@ -23,6 +23,7 @@ from agents.inference.polled_server import PolledServer
 from agents.inference.polling import PollingConsumer
 from agents.inference.progress import Progress
 from agents.inference.runner import UnitReport
+from agents.inference.sealing_keys import KeyRing
 from agents.mail_port import MailPort
 from agents.model_cache import ModelCache
 from agents.remote_port import RemoteWorkPort
@@ -31,6 +32,7 @@ from backend.domain.errors import Invalid, SwarmexError
 from backend.domain.ids import AgentId, UnitId
 from backend.domain.joining import remote_queue
 from backend.messaging.memory_bus import MemoryBus, MemoryServer
+from backend.storage.key_folder import KeyFolder
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +76,7 @@ class RemoteAgent(InferenceAgent):
         models: LoadedModels,
         mail: MailPort,
         progress: Progress,
+        keys: KeyRing | None = None,
         leave: bool = False,
     ) -> None:
         def consume(run: Callable[[UnitId], UnitReport]) -> PollingConsumer:
@@ -87,6 +90,7 @@ class RemoteAgent(InferenceAgent):
             models=models,
             consume=consume,
             serve=lambda catalogue, served: PolledServer(catalogue, served, mail),
+            keys=keys,
         )
         self._remote = port
         self._leave = leave
@@ -135,7 +139,10 @@ def _run(path: Path, *, leave: bool) -> int:
     engine = Engines({ONNX: OnnxEngine()})  # no backends: whose tensors go on from a node is its buyers' business
     models = LoadedModels(ModelCache(settings.cache, port), engine, bytes_max=settings.model_bytes)
     mail = MailPort(who.url, who.key, identity.agent_id, on_refused)
-    agent = RemoteAgent(identity, port, node_id=who.node_id, models=models, mail=mail, progress=progress, leave=leave)
+    keys = KeyRing(port, KeyFolder(settings.sealing))
+    agent = RemoteAgent(
+        identity, port, node_id=who.node_id, models=models, mail=mail, progress=progress, keys=keys, leave=leave
+    )
     with progress:
         agent.run()
     if refused:

@@ -6,12 +6,16 @@ from time import monotonic
 import structlog
 
 from agents.inference.claims import ClaimKeeper
-from agents.inference.item_batch import ItemBatch
+from agents.inference.item_batch import ItemBatch, Outcome
 from agents.inference.models import LoadedModels
 from agents.inference.outcomes import Outcomes
+from agents.inference.private_items import PrivateItems
+from agents.inference.run_queue import RunQueue
 from agents.work_port import WorkPort
 from backend.domain.errors import Unavailable
 from backend.domain.ids import UnitId
+from backend.domain.private_envelope import is_private
+from backend.domain.urgency import urgency_of_items
 from backend.domain.work import ClaimedItem, ItemResult
 from backend.messaging.spans import span
 
@@ -44,10 +48,20 @@ class NotBegun(Unavailable):
 class UnitRunner:
     """Runs units one after the other; not for several threads."""
 
-    def __init__(self, port: WorkPort, models: LoadedModels, claims: ClaimKeeper) -> None:
+    def __init__(
+        self,
+        port: WorkPort,
+        models: LoadedModels,
+        claims: ClaimKeeper,
+        runs: RunQueue | None = None,
+        private: PrivateItems | None = None,
+    ) -> None:
         self._port = port
         self._models = models
         self._claims = claims
+        self._runs = runs or RunQueue()  # shared with requests, where there are any
+        self._private = private or PrivateItems(None)
+        self._ran_s = 0.0
         self.done = 0  # items that ran, well or not, and units that held nothing any more
 
     def run(self, unit_id: UnitId) -> UnitReport:
@@ -68,8 +82,11 @@ class UnitRunner:
             return UnitReport(0, 0, 0)
         outcomes = Outcomes(self._port, self._claims)
         with self._claims.holding(items), span("work.run", swarmex__items=len(items)) as run:
-            for group in _by_model(items):
+            for group in _by_model([item for item in items if not is_private(item.inputs)]):
                 self._run_group(group, outcomes)
+            for item in items:
+                if is_private(item.inputs):
+                    self._tell(self._run_private(item), outcomes)
             outcomes.send()
             run.set(swarmex__committed=outcomes.committed, swarmex__failed=outcomes.failed)
         report = UnitReport(len(items), outcomes.committed, outcomes.failed)
@@ -93,13 +110,27 @@ class UnitRunner:
             return
         start = 0
         while start < len(items):
-            # As late as can be: what was lost or cancelled meanwhile is not run.
             chunk = batch.next_of(items, start)
             start += len(chunk)
-            self._run_chunk(batch, [item for item in chunk if self._claims.holds(item.item_id)], outcomes)
+            self._tell(self._run_chunk(batch, chunk), outcomes)
 
-    def _run_chunk(self, batch: ItemBatch, items: list[ClaimedItem], outcomes: Outcomes) -> None:
-        for item, outcome in batch.run(items):
+    def _run_chunk(self, batch: ItemBatch, items: list[ClaimedItem]) -> list[tuple[ClaimedItem, Outcome]]:
+        with self._runs.room(urgency_of_items(monotonic(), self._ran_s)):
+            began_s = monotonic()
+            # As late as can be: what was lost or cancelled meanwhile is not run.
+            ran = list(batch.run([item for item in items if self._claims.holds(item.item_id)]))
+            self._ran_s = monotonic() - began_s
+        return ran
+
+    def _run_private(self, item: ClaimedItem) -> list[tuple[ClaimedItem, Outcome]]:
+        """One item, alone: it shares a run of its model with nobody."""
+        with self._runs.room(urgency_of_items(monotonic(), self._ran_s)):
+            if not self._claims.holds(item.item_id):
+                return []
+            return [(item, self._private.run(lambda: ItemBatch(item.model, self._models.get(item.model)), item))]
+
+    def _tell(self, ran: list[tuple[ClaimedItem, Outcome]], outcomes: Outcomes) -> None:
+        for item, outcome in ran:
             if isinstance(outcome, ItemResult):
                 outcomes.done(outcome)
                 self.done += 1

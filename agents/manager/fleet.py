@@ -21,10 +21,10 @@ from backend.storage.agents import Sight
 
 KILL_WAIT_S = 1.0
 POLL_S = 0.05
-# The API and who starts new work first, so that nothing new comes in; then who runs it; settlement last, so
+# The servers and who starts new work first, so that nothing new comes in; then who runs it; settlement last, so
 # that what was committed is paid.
 STOP_ORDER: tuple[frozenset[AgentKind], ...] = (
-    frozenset({AgentKind.API, AgentKind.ALLOCATION, AgentKind.PRICING}),
+    frozenset({AgentKind.API, AgentKind.GRPC, AgentKind.ALLOCATION, AgentKind.PRICING}),
     frozenset({AgentKind.INFERENCE}),
     frozenset(AgentKind),
 )

@@ -4,6 +4,7 @@ from docker.types import Healthcheck
 
 from agents.runtimes.base import Member
 from agents.runtimes.environment import to_label
+from agents.runtimes.faces import FACES
 from agents.runtimes.inside import BEAT_FILE
 from backend.domain.health import Health
 
@@ -31,7 +32,8 @@ S, MIB = 10**9, 2**20  # the engine counts nanoseconds (and billionths of a core
 
 def command_of(member: Member) -> list[str]:
     """What the image's entry point, `python -m`, is told to run."""
-    return ["backend.api"] if member.kind == "api" else ["agents", member.kind.value, *member.arguments]
+    face = FACES.get(member.kind)
+    return ["agents", member.kind.value, *member.arguments] if face is None else [face.module]
 
 
 def labels_of(member: Member, fleet: str) -> dict[str, str]:

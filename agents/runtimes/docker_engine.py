@@ -24,7 +24,6 @@ from agents.runtimes.files import Files
 from agents.runtimes.logs import Logs
 from agents.runtimes.network import FleetNetwork
 from agents.runtimes.published import published_address
-from backend.domain.fleet import AgentKind
 
 HERE = ("running", "paused", "restarting")
 ENDED = ("exited", "dead")
@@ -44,7 +43,7 @@ class DockerRuntime(StopsFirst):
         self._own = own
         self._engine: Any = connect()
         self._network = FleetNetwork(self._engine, deployment.fleet)
-        self._files = Files(deployment)
+        self._files = Files(deployment, own)
         self._logs = Logs(deployment.folder / "logs")
 
     def list(self) -> builtins.list[Running]:
@@ -56,7 +55,7 @@ class DockerRuntime(StopsFirst):
         require_image(self._engine, image)
         inside.require_servers(self._deployment, self._network.host_address())
         self._files.prepare(member)
-        address = published_address(self._own) if member.kind == AgentKind.API else None
+        address = published_address(member.kind, self._own)
         environment = inside.environment_inside(member, self._deployment, self._own, address[1] if address else 0)
         with engine_errors(f"start {member.label}"):
             made = self._engine.create_container(
@@ -78,7 +77,7 @@ class DockerRuntime(StopsFirst):
                 raise
             facts = self._engine.inspect_container(made)
         if address:
-            self._files.link_address()
+            self._files.link_address(member)
         log.info("member.started", member=member.label, kind=member.kind, container=made[:12])
         return Running(member, made, _created_s(facts))
 

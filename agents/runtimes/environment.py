@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.runtimes.base import Member
+from agents.runtimes.faces import files_of
 from backend.domain.fleet import AgentKind, Resources
 
 FLEET = "SWARMEX_FLEET"
@@ -32,7 +33,7 @@ PASSED = {
 }
 
 # Of its settings, what an inference agent has a use for and the deployment does not fix.
-ENGINE_SETTINGS = ("SWARMEX_MODEL_MEMORY_MB", "SWARMEX_REMOTE_BACKENDS")
+ENGINE_SETTINGS = ("SWARMEX_MODEL_MEMORY_MB", "SWARMEX_REMOTE_BACKENDS", "SWARMEX_SEALING_FOLDER")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ def environment_of(member: Member, deployment: Deployment, own: Mapping[str, str
         chosen = {name: own[name] for name in ENGINE_SETTINGS if name in own}
         return passed | shared | chosen | {"SWARMEX_NODE_DATABASE_URL": deployment.node_database_url()}
     settings = {name: value for name, value in own.items() if name.startswith("SWARMEX_") and name != METRICS_PORT}
+    settings |= {name: str(path) for name, path in files_of(member.kind, own).items()}  # it works in another folder
     return (
         passed
         | settings

@@ -1,29 +1,30 @@
-"""What containers see of this machine's disk: objects, cached models, and a place where the API tells its address."""
+"""What containers see of this machine's disk: objects, cached models, certificates, and where addresses are told."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agents.runtimes import inside
 from agents.runtimes.base import Member
 from agents.runtimes.container import TEMPORARY_BYTES_MAX, USER_ID
 from agents.runtimes.environment import Deployment
+from agents.runtimes.faces import FACES
 from backend.domain.fleet import AgentKind
 
 SHARED = "containers"  # in the data folder
-ADDRESS = "api.url"
 FOLDERS_MAX = 10_000  # that are handed over at a start
 
 
 class Files:
     """Containers run as the manager's user, so that files belong to one; for root as the image's own user."""
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, own: Mapping[str, str]) -> None:
+        self._folder = deployment.folder
         self._home = deployment.folder / SHARED
+        self._own = own
         self._objects = inside.local_folder(deployment.objects_url)
         self._cache = deployment.model_cache
         self._owner = (os.getuid(), os.getgid()) if os.getuid() else (USER_ID, USER_ID)
-        self._address = deployment.folder / ADDRESS
 
     @property
     def user(self) -> str:
@@ -32,15 +33,19 @@ class Files:
 
     def prepare(self, member: Member) -> None:
         """Make the folders that `member` is given; root hands them over to the containers' user."""
-        for place, _, read_only in self.mounts(member):
+        for place, _, read_only in self._places(member):
             place.mkdir(parents=True, exist_ok=True)
             if not read_only and os.getuid() == 0:
                 for folder, _ in zip(_folders(place), range(FOLDERS_MAX), strict=False):
                     os.chown(folder, *self._owner)
 
     def mounts(self, member: Member) -> list[tuple[Path, Path, bool]]:
-        """Folders here, their places in the container, and whether they can only be read."""
-        node, server = member.kind == AgentKind.INFERENCE, member.kind == AgentKind.API
+        """Folders and files here, their places in the container, and whether they can only be read."""
+        files = inside.files_inside(member, self._own).values()
+        return [*self._places(member), *((here, there, True) for here, there in files)]
+
+    def _places(self, member: Member) -> list[tuple[Path, Path, bool]]:
+        node, server = member.kind == AgentKind.INFERENCE, member.kind in FACES
         found = [(self._home, inside.HOME, False)] if server else []
         if self._objects is not None:
             found.append((self._objects, inside.OBJECTS, node))
@@ -53,16 +58,17 @@ class Files:
         options = f"rw,noexec,nosuid,nodev,size={TEMPORARY_BYTES_MAX}"
         uid, gid = self._owner
         places = {"/tmp": options}  # noqa: S108  # in a container of its own
-        if member.kind != AgentKind.API:
+        if member.kind not in FACES:
             places[str(inside.HOME)] = f"{options},uid={uid},gid={gid}"
         return places
 
-    def link_address(self) -> None:
-        """Let the API's address be found where that of a process is."""
-        told = Path(SHARED) / ADDRESS
-        if not (self._address.is_symlink() and self._address.readlink() == told):
-            self._address.unlink(missing_ok=True)
-            self._address.symlink_to(told)
+    def link_address(self, member: Member) -> None:
+        """Let a server's address be found where that of a process is."""
+        file = FACES[member.kind].address_file
+        link, told = self._folder / file, Path(SHARED) / file
+        if not (link.is_symlink() and link.readlink() == told):
+            link.unlink(missing_ok=True)
+            link.symlink_to(told)
 
 
 def _folders(root: Path) -> Iterator[Path]:

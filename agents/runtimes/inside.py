@@ -8,13 +8,14 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from agents.runtimes.base import Member
 from agents.runtimes.environment import Deployment, environment_of
+from agents.runtimes.faces import FACES, files_of
 from backend.domain.errors import Unavailable
-from backend.domain.fleet import AgentKind
 
 HOST = "host.docker.internal"  # this machine's name in there
 HOME = Path("/var/lib/swarmex")
 OBJECTS = HOME / "objects"
 CACHE = HOME / "cache"
+FILES = Path("/run/swarmex")
 BEAT_FILE = Path("/tmp/beat")  # noqa: S108  # in a container of its own
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # of the container, which is in the fleet's network only
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -25,8 +26,11 @@ PASSED_PREFIXES = ("AWS_", "MKL_", "OMP_", "OPENBLAS_", "OTEL_", "SWARMEX_")
 OF_THE_MANAGER = {"SWARMEX_ADVERTISE_HOST", "SWARMEX_IMAGE", "SWARMEX_PLACEMENT", "SWARMEX_RUNTIME"}
 
 
-def environment_inside(member: Member, deployment: Deployment, own: Mapping[str, str], api_port: int) -> dict[str, str]:
-    """Environment of `member` in a container: what it would get as a process, by the addresses that hold there."""
+def environment_inside(member: Member, deployment: Deployment, own: Mapping[str, str], port: int) -> dict[str, str]:
+    """Environment of `member` in a container: what it would get as a process, by the addresses that hold there.
+
+    `port` is where a member listens that clients dial.
+    """
     passed = {
         name: url_inside(value)
         for name, value in own.items()
@@ -34,9 +38,15 @@ def environment_inside(member: Member, deployment: Deployment, own: Mapping[str,
     }
     environment = environment_of(member, _deployment_inside(deployment), passed)
     environment |= {"SWARMEX_BEAT_FILE": str(BEAT_FILE), "SWARMEX_BIND_HOST": ANY_ADDRESS}
-    if member.kind == AgentKind.API:
-        environment |= {"SWARMEX_API_HOST": ANY_ADDRESS, "SWARMEX_API_PORT": str(api_port)}
+    if (face := FACES.get(member.kind)) is not None:
+        environment |= {f"{face.prefix}HOST": ANY_ADDRESS, f"{face.prefix}PORT": str(port)}
+        environment |= {name: str(place) for name, (_, place) in files_inside(member, own).items()}
     return environment
+
+
+def files_inside(member: Member, own: Mapping[str, str]) -> dict[str, tuple[Path, Path]]:
+    """The files that `member` reads, here and in its container, by the settings that name them."""
+    return {name: (path, FILES / name.lower()) for name, path in files_of(member.kind, own).items()}
 
 
 def url_inside(url: str) -> str:

@@ -17,8 +17,8 @@ import structlog
 
 from agents.runtimes.base import LOG_LINES_MAX, Member, Running, StopsFirst
 from agents.runtimes.environment import FLEET, FLEET_MEMBER, from_label
+from agents.runtimes.faces import FACES
 from agents.runtimes.logs import Logs
-from backend.domain.fleet import AgentKind
 
 ROOT = Path(__file__).parent.parent.parent
 START_FIELD = 19  # of /proc/<pid>/stat, counted from what follows the name
@@ -124,5 +124,6 @@ def _started_s(pid: int) -> float:
 
 
 def _command(member: Member) -> builtins.list[str]:
-    module = ("backend.api",) if member.kind == AgentKind.API else ("agents", member.kind)
+    face = FACES.get(member.kind)
+    module = ("agents", member.kind) if face is None else (face.module,)
     return [sys.executable, "-m", *module, *member.arguments]

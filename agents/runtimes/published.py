@@ -1,15 +1,23 @@
-"""At which address and port of this machine an API in a container answers."""
+"""At which address and port of this machine a server in a container answers."""
 
 import socket
 from collections.abc import Mapping
 
+from agents.runtimes.faces import FACES
+from backend.domain.fleet import AgentKind
+
 LOOPBACK = "127.0.0.1"
-DEFAULT_PORT = 8080
 
 
-def published_address(own: Mapping[str, str]) -> tuple[str, int]:
-    """As the manager's environment has it; for port 0 a free one, which the container is told as well."""
-    host, port = own.get("SWARMEX_API_HOST", LOOPBACK), int(own.get("SWARMEX_API_PORT", DEFAULT_PORT))
+def published_address(kind: AgentKind, own: Mapping[str, str]) -> tuple[str, int] | None:
+    """As the manager's environment has it; for port 0 a free one, which the container is told as well.
+
+    None for members that nobody dials.
+    """
+    face = FACES.get(kind)
+    if face is None:
+        return None
+    host, port = own.get(f"{face.prefix}HOST", LOOPBACK), int(own.get(f"{face.prefix}PORT", face.port))
     if port:
         return host, port
     with socket.create_server((host, 0)) as probe:

@@ -37,7 +37,6 @@ from agents.runtimes.network import FleetNetwork
 from agents.runtimes.published import published_address
 from agents.runtimes.swarm_services import TURN, handle_of, has_ended, is_over, running_of, seconds, service_of
 from backend.domain.errors import Unavailable
-from backend.domain.fleet import AgentKind
 from backend.domain.health import Health
 
 STOP_GRACE_S = 12  # after which Swarm kills by itself; the manager's own patience is shorter
@@ -69,7 +68,7 @@ class SwarmRuntime:
         self._placement = placement
         self._engine: Any = connect()
         self._network = FleetNetwork(self._engine, deployment.fleet, driver="overlay")
-        self._files = Files(deployment)
+        self._files = Files(deployment, own)
         self._logs = Logs(deployment.folder / "logs")
         self._require_manager()
 
@@ -86,7 +85,7 @@ class SwarmRuntime:
         self._require_image(image)
         inside.require_servers(self._deployment, self._network.host_address())
         self._files.prepare(member)
-        address = published_address(self._own) if member.kind == AgentKind.API else None
+        address = published_address(member.kind, self._own)
         with engine_errors(f"start {member.label}"):
             made = self._engine.create_service(
                 self._task(member, image, address[1] if address else 0),
@@ -100,7 +99,7 @@ class SwarmRuntime:
             )["ID"]
             service = self._engine.inspect_service(made)
         if address:
-            self._files.link_address()
+            self._files.link_address(member)
         log.info("member.started", member=member.label, kind=member.kind, service=made)
         return Running(member, handle_of(service), seconds(service["CreatedAt"]), Health.STARTING)
 

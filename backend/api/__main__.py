@@ -7,8 +7,9 @@ import structlog
 
 from backend import bootstrap
 from backend.api.app import create_app
-from backend.api.member import Member
 from backend.api.server import Server, bind
+from backend.domain.fleet import AgentKind
+from backend.gateway.member import Member
 
 log = structlog.get_logger("swarmex.api")
 
@@ -36,7 +37,7 @@ def main() -> int:
     # Uvicorn raises the signal that ended it once more: with handlers of our own that is no death by signal.
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, end)
-    member = Member(market, named, server.url, end)
+    member = Member(market, AgentKind.API, named, server.url, end)
     member.start()
     try:
         server.serve_until_told()

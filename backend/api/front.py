@@ -53,7 +53,7 @@ class Front:
         assert span.context is not None
         trace_id = span.context.trace_id
         labels = [(REQUEST_ID_HEADER, request_id.encode()), (TRACE_ID_HEADER, trace_id.encode())]
-        if self._deadlines is None:  # the first request: now there is an event loop
+        if self._deadlines is None or not self._deadlines.here:  # the first request: now there is an event loop
             self._deadlines = Deadlines()
         exchange = Exchange(scope, receive, send, labels, self._deadlines.within(ANSWER_TIMEOUT_S))
         token = REQUEST_ID.set(request_id)

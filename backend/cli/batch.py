@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from backend.cli import batch_views as views
+from backend.cli import webhooks
 from backend.cli.connection import account_named, market, operator
 from backend.cli.file import OwnerOption, readable
 from backend.cli.options import AccountOption, AsJson, examples, group
-from backend.cli.output import emit, figures, note, notes, print_json, table, words
+from backend.cli.output import emit, note, notes, print_json
+from backend.cli.webhooks import WebhookOption
 from backend.domain.batches import ENDPOINT, FINAL, BatchState, check_metadata, parse_window, read_options
 from backend.domain.errors import Invalid, NotFound
 from backend.domain.orders import Strategy
@@ -23,10 +25,12 @@ from backend.domain.tiers import TierName
 
 if TYPE_CHECKING:
     from backend.bootstrap import Swarmex
+    from backend.services.batches import BatchView
 
 verbs = group("Batches: many requests in one file.")
 
 POLL_S = 0.5
+SUBMIT_HINT = "`swarmex batch submit FILE --account ACCOUNT` runs the requests of a file"
 BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="Id of a batch: batch_…", show_default=False)]
 
 
@@ -48,7 +52,7 @@ def submit(
     priority: Annotated[Strategy, typer.Option(help="What to prefer among the markets.")] = Strategy.COST,
     slots: Annotated[int, typer.Option(help="Slots at once of each of its orders.")] = 1,
     max_budget: Annotated[str | None, typer.Option(metavar="CREDITS", help="All of it may cost this at most.")] = None,
-    webhook: Annotated[str | None, typer.Option(metavar="URL", help="Who is told of its end.")] = None,
+    webhook: WebhookOption = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until it has ended; exit 1 unless it completed.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -69,11 +73,10 @@ def submit(
         now = bootstrap.utc_now()
         name = views.file(files.upload(wired.uow(), now, wired.objects, owner, source, path.name, "batch"))["id"]
         wish = batches.BatchWish(name, ENDPOINT, window, metadata)
-        document = views.batch(batches.create_batch(wired.uow(), now, owner, wish))
-        if wait:
-            document = _waited(wired, document["id"])
-    _print(document, as_json)
-    if wait and document["status"] != BatchState.COMPLETED:
+        made = batches.create_batch(wired.uow(), now, owner, wish)
+        shown = _waited(wired, batches.batch_name(made.batch.id)) if wait else _document(wired, made)
+    _print(shown, as_json)
+    if wait and shown["status"] != BatchState.COMPLETED:
         raise typer.Exit(1)
 
 
@@ -87,8 +90,7 @@ def _lines(path: Path, model: str | None) -> Iterator[Path]:
         wrapped = Path(folder) / "batch.jsonl"
         with path.open("rb") as source, wrapped.open("w") as target:
             for number, raw in enumerate(source, 1):
-                if raw.strip():
-                    target.write(_envelope(raw, number, model) + "\n")
+                target.write((_envelope(raw, number, model) if raw.strip() else "") + "\n")  # lines keep their numbers
         yield wrapped
 
 
@@ -105,19 +107,47 @@ def _envelope(raw: bytes, number: int, model: str) -> str:
 
 
 def _waited(wired: "Swarmex", name: str) -> views.Document:
+    """The batch once it has ended; whoever breaks it off is told that the batch goes on."""
     from backend.services import batches
 
-    columns = TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
     terminal = notes()
-    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
-        task = progress.add_task("validating", total=None)
-        while True:
-            view = batches.show_batch(wired.uow(), name, operator())
-            done = view.batch.completed + view.batch.failed
-            progress.update(task, description=view.batch.state, completed=done, total=view.batch.total or None)
-            if view.batch.state in FINAL:
-                return views.batch(view)
-            time.sleep(POLL_S)
+    try:
+        with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
+            task = progress.add_task("validating", total=None, left="")
+            while True:
+                shown = _document(wired, batches.show_batch(wired.uow(), name, operator()))
+                done, total = shown["progress"]["done"], shown["request_counts"]["total"]
+                progress.update(
+                    task, description=shown["status"], completed=done, total=total or None, left=_left(shown)
+                )
+                if shown["status"] in FINAL:
+                    return shown
+                time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        note(f"It goes on: `swarmex batch show {name}` tells how far it is, `swarmex batch cancel {name}` ends it.")
+        raise
+
+
+def _left(shown: views.Document) -> str:
+    seconds = shown["progress"]["seconds_left"]
+    return "" if seconds is None else f"about {views.duration(seconds)} left"
+
+
+def _document(wired: "Swarmex", view: "BatchView") -> views.Document:
+    """A batch as it is told, with what its webhook was told."""
+    from backend import bootstrap
+    from backend.services.batch_progress import progress_of, waits_for
+    from backend.services.webhook_news import batch_news
+
+    far = progress_of(wired.uow(), bootstrap.utc_now(), [view.batch])[view.batch.id]
+    hook = webhooks.document(wired, batch_news(wired.uow(), view.batch), view.batch.account_id)
+    return views.batch(view, far, waits_for(wired.uow(), view.batch)) | {"webhook": hook}
 
 
 @verbs.command("list", epilog=examples("swarmex batch list", "swarmex batch list --account acme --limit 5 --json"))
@@ -126,25 +156,21 @@ def list_batches(
     limit: Annotated[int, typer.Option(help="How many at most.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List batches, the newest first."""
+    """List batches, the newest first: how far each is, and what it cost."""
+    from backend import bootstrap
     from backend.services import batches
+    from backend.services.batch_progress import progress_of
 
     with market() as wired:
         owner = account_named(wired, account).id if account else None
-        documents = [views.batch(view) for view in batches.list_batches(wired.uow(), owner, limit).batches]
-    columns = [
-        words("Batch"),
-        words("State"),
-        figures("Requests"),
-        figures("Done"),
-        figures("Failed"),
-        figures("Charged"),
-    ]
-    rows = [
-        (d["id"], d["status"], *(d["request_counts"][n] for n in ("total", "completed", "failed")), d["charged"])
-        for d in documents
-    ]
-    emit(as_json, documents, table(columns, rows))
+        page = batches.list_batches(wired.uow(), owner, limit)
+        far = progress_of(wired.uow(), bootstrap.utc_now(), [view.batch for view in page.batches])
+    documents = [views.batch(view, far[view.batch.id]) for view in page.batches]
+    emit(as_json, documents, views.batches(documents))
+    if not as_json and not documents:
+        note(f"No batches {'of that account ' if account else ''}yet: {SUBMIT_HINT}.")
+    elif not as_json and page.more:
+        note(f"Only the newest {limit} are shown: `--limit` shows more, up to {batches.LIST_MAX}.")
 
 
 @verbs.command(epilog=examples("swarmex batch show batch_0190a1b2c3d47e5f8a6b7c8d9e0f1a2b"))
@@ -153,7 +179,8 @@ def show(batch: BatchArgument, as_json: AsJson = False) -> None:
     from backend.services import batches
 
     with market() as wired:
-        _print(views.batch(batches.show_batch(wired.uow(), batch, operator())), as_json)
+        shown = _document(wired, batches.show_batch(wired.uow(), batch, operator()))
+    _print(shown, as_json)
 
 
 @verbs.command(epilog=examples("swarmex batch cancel batch_0190a1b2c3d47e5f8a6b7c8d9e0f1a2b"))
@@ -163,7 +190,8 @@ def cancel(batch: BatchArgument, as_json: AsJson = False) -> None:
     from backend.services import batches
 
     with market() as wired:
-        _print(views.batch(batches.cancel_batch(wired.uow(), bootstrap.utc_now(), batch, operator())), as_json)
+        shown = _document(wired, batches.cancel_batch(wired.uow(), bootstrap.utc_now(), batch, operator()))
+    _print(shown, as_json)
 
 
 @verbs.command(
@@ -184,10 +212,10 @@ def results(
 
     kind = "error" if errors else "output"
     with market() as wired:
-        shown = views.batch(batches.show_batch(wired.uow(), batch, operator()))
+        shown = _document(wired, batches.show_batch(wired.uow(), batch, operator()))
         name = shown[f"{kind}_file_id"]
         if name is None:
-            raise NotFound(f"{kind} file", f"of {batch}", field="batch", accepted="a batch that has ended with some")
+            raise NotFound(f"{kind} file", f"of {batch}", field="batch", accepted=_has_none(shown, kind))
         file, content = files.read_file(wired.uow(), bootstrap.utc_now(), wired.objects, name, operator())
         _write(output, content)
     document: dict[str, Any] = {"batch": shown["id"], "file": name, "path": str(output), "bytes": file.size_bytes}
@@ -207,8 +235,17 @@ def _write(path: Path, content: Iterator[bytes]) -> None:
         raise Invalid(f"{path}: {reason}", code="invalid_output", field="output", accepted="a path to write") from None
 
 
+def _has_none(shown: views.Document, kind: str) -> str:
+    """Why there is no such file, for whoever asked for it."""
+    if shown["ended_at"] is None:
+        return f"a batch that has ended: this one is {shown['status']}, {shown['progress']['percent']:.0f}% done"
+    if kind == "error":
+        return "a batch of which requests failed: of this one none did"
+    return "a batch of which requests ran: of this one none did"
+
+
 def _print(document: views.Document, as_json: bool) -> None:
     if as_json:
         print_json(document)
     else:
-        views.show(document)
+        views.show(document, webhooks.told(document["webhook"]))

@@ -3,12 +3,12 @@
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from backend.cli import deployment, processes, servers
 from backend.cli.connection import is_embedded
+from backend.cli.findings import Finding, Verdict
+from backend.cli.grpc_check import examine_grpc
 from backend.cli.infer import api_url
 from backend.domain.fleet import missing_members
 
@@ -18,24 +18,6 @@ if TYPE_CHECKING:
 DISK_FREE_MIN_BYTES = 500_000_000
 AUDIT_AGE_MAX_S = 60
 BEHIND = "at migration"
-
-
-class Verdict(StrEnum):
-    """How a check ended; only `wrong` fails the whole examination."""
-
-    OK = "ok"
-    NOTE = "note"
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the examination."""
-
-    what: str
-    verdict: Verdict
-    found: str
-    do: str | None = None
 
 
 def examine(settings: "Settings") -> Iterator[Finding]:
@@ -68,6 +50,7 @@ def _running(market: "Swarmex") -> Iterator[Finding]:
     yield _manager(market)
     yield _agents(market)
     yield _api()
+    yield from examine_grpc(market)
     yield _nodes(market)
     yield _ledger(market)
     yield _last_audit(market)

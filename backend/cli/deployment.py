@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from backend.cli import processes, servers
 from backend.cli.signals import uninterrupted
 from backend.domain.errors import Unavailable
-from backend.domain.fleet import AgentState, FleetSpec, missing_members
+from backend.domain.fleet import AgentKind, AgentState, FleetSpec, missing_members
 from backend.domain.work import AGENT_LOST_S
 
 if TYPE_CHECKING:
     from backend.bootstrap import Settings, Swarmex
+    from backend.storage.agents import AgentStatus
 
 READY_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 2.0
@@ -63,7 +64,8 @@ class Deployment:
         market.node_database_url()  # better told here than in the manager's log
         self.manager_log.parent.mkdir(parents=True, exist_ok=True)
         if not processes.members_of(self.folder):
-            self.api_address.unlink(missing_ok=True)  # of a server that was killed
+            for address in (self.api_address, self.folder / "grpc.address"):
+                address.unlink(missing_ok=True)  # of a server that was killed
         own = {processes.FOLDER: str(self.folder), **self._environment}
         with uninterrupted(), self.manager_log.open("ab") as log:
             self._started_manager = subprocess.Popen(
@@ -132,15 +134,24 @@ def stop_agents(folder: Path) -> int:
 
 def living(market: "Swarmex") -> set[str]:
     """Names of the agents that have shown themselves lately."""
+    return {agent.name for agent in _living(market)}
+
+
+def endpoints(market: "Swarmex", kind: AgentKind) -> list[str]:
+    """Where living agents of a kind answer."""
+    return sorted(agent.endpoint for agent in _living(market) if agent.kind == kind and agent.endpoint)
+
+
+def _living(market: "Swarmex") -> "list[AgentStatus]":
     from backend import bootstrap
     from backend.services import fleet
 
     now = bootstrap.utc_now()
-    return {
-        agent.name
+    return [
+        agent
         for agent in fleet.list_agents(market.uow())
         if agent.state is AgentState.UP and (now - agent.beat_at).total_seconds() < AGENT_LOST_S
-    }
+    ]
 
 
 def answers(url: str) -> bool:

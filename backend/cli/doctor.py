@@ -4,8 +4,9 @@ from dataclasses import asdict
 
 import typer
 
-from backend.cli.checks import Verdict, examine
+from backend.cli.checks import examine
 from backend.cli.connection import quiet_logs
+from backend.cli.findings import Verdict
 from backend.cli.options import AsJson, examples
 from backend.cli.output import emit, table, words
 

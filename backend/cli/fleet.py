@@ -5,6 +5,9 @@ from backend.domain.fleet import AgentKind, FleetSpec
 EDGE, CORE = "edge", "core"
 POOLS = (EDGE, CORE)  # one process serves all nodes of a pool: phones and fog nodes, clouds and dedicated servers
 
+# Only where it is asked for: few markets have clients that speak it, and it takes a port.
+GRPC = FleetSpec("grpc", AgentKind.GRPC)
+
 FLEET = (
     FleetSpec("pricing", AgentKind.PRICING),
     FleetSpec("allocation", AgentKind.ALLOCATION),

@@ -25,9 +25,9 @@ TOLD = {
     "lease": "Swarmex-Lease",
     "node": "Swarmex-Node",
     "price": "Swarmex-Price",
-    "charge": "Swarmex-Charge",
     "latency_ms": "Swarmex-Latency-Ms",
 }
+CHARGES = {"session": "session_charge_so_far", "request": "charge"}  # what the one charge that is told is of
 
 
 class Refused(SwarmexError):
@@ -54,8 +54,8 @@ def infer(
 ) -> None:
     """Run a model now, through the HTTP gateway.
 
-    A node is leased for you, and paid for until the lease ends: by itself, 15 seconds after its last use. In tier
-    small the request alone is paid.
+    A node is leased for you, and paid for until the lease ends: by itself, 15 seconds after its last use. What is
+    shown is what that session has cost so far. In tier small the request alone is paid, and its charge is shown.
     """
     if key is None:
         raise Refused("unauthenticated", "there is no API key", "SWARMEX_KEY", "a key that begins with swx_")
@@ -67,6 +67,7 @@ def infer(
     body = read_request(input_file)
     answer = _post(f"{(url or api_url()).rstrip('/')}/v2/models/{model}/infer", body, headers)
     told = {name: answer.headers.get(header) for name, header in TOLD.items()}
+    told[CHARGES[answer.headers.get("Swarmex-Charge-Of", "session")]] = answer.headers.get("Swarmex-Charge")
     document: dict[str, Any] = answer.json()
     if as_json:
         print_json({**document, "swarmex": told})

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from backend.cli import join, views
+from backend.cli import external, join, sealing_key, views
 from backend.cli.connection import account_named, market, node_named, operator
 from backend.cli.options import AccountOption, AsJson, NodeArgument, examples, group
 from backend.cli.output import console, emit, figures, identity, note, print_json, record, table, words
@@ -16,6 +16,8 @@ from backend.domain.tiers import ResourceClass
 verbs = group("Machines that providers bring.")
 verbs.add_typer(join.tokens, name="token")
 verbs.add_typer(join.keys, name="key")
+verbs.add_typer(sealing_key.verbs, name="sealing-key")
+verbs.add_typer(external.verbs, name="external")
 verbs.command("join", epilog=join.JOIN_EXAMPLES)(join.join)
 
 

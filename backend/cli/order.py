@@ -1,19 +1,25 @@
 """Orders: placed, looked at and cancelled by the operator, for any account."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backend.cli import order_views, views
+from backend.cli import order_views, views, webhooks
 from backend.cli.connection import account_named, market, node_named, operator, parse_id_of
 from backend.cli.needs import NeedOption, read_needs
 from backend.cli.options import AccountOption, AsJson, InputFile, OrderArgument, examples, group
-from backend.cli.output import console, emit, figures, identity, print_json, record, table, words
+from backend.cli.output import console, emit, figures, identity, note, print_json, record, table, words
+from backend.cli.private import PrivateOption, PrivateToOption, readable, ready
 from backend.cli.request_files import read_requests
+from backend.cli.webhooks import WebhookOption
 from backend.domain.ids import OrderId
 from backend.domain.money import parse_credits
 from backend.domain.orders import DEADLINE_S_DEFAULT, OrderState, Strategy, WorkloadKind, WorkloadRequest
 from backend.domain.tiers import TierName
+
+if TYPE_CHECKING:
+    from backend.bootstrap import Swarmex
+    from backend.storage.order_rows import Order
 
 verbs = group("Orders: what is bought on the market.")
 
@@ -24,8 +30,11 @@ verbs = group("Orders: what is bought on the market.")
         "swarmex order place --account acme --model digits --tier small --input digit.json --max-budget 0.5 --quote",
         "swarmex order place --account acme --model digits --tier large --workload batch --slots 4 --input many.json",
         "swarmex order place --account acme --model digits --tier large --input digit.json --region eu-1 --failover",
+        "swarmex order place --account acme --model digits --tier medium --input digit.json"
+        " --webhook https://example.com/hook",
         "swarmex order place --account acme --model digits --tier large --input digit.json"
         " --need gpu_model=a100 --need gpu_memory_mb=40960 --need residency=de,fr --need never=rack-1",
+        "swarmex order place --account acme --model digits --tier medium --input digit.json --private",
     )
 )
 def place(
@@ -48,8 +57,11 @@ def place(
     sla: Annotated[
         bool, typer.Option("--sla", help="With an SLA: what falls short of the tier's is credited.")
     ] = False,
+    private: PrivateOption = False,
+    private_to: PrivateToOption = None,
     slots: Annotated[int, typer.Option(help="Slots at once.")] = 1,
     deadline: Annotated[int, typer.Option(metavar="SECONDS", help="How long to wait for a slot.")] = DEADLINE_S_DEFAULT,
+    webhook: WebhookOption = None,
     quote: Annotated[bool, typer.Option("--quote", help="Only tell what it would cost.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -77,13 +89,29 @@ def place(
             interruptible=interruptible,
             sla_required=sla,
             failover=failover,
+            webhook=webhook,
         )
+        sealed = ready(wired, request, private, private_to or ())
         if quote:
-            document = views.quote(orders.quote(wired.uow(), bootstrap.utc_now(), request))
+            document = views.quote(orders.quote(wired.uow(), bootstrap.utc_now(), sealed.request))
         else:
-            placed = orders.place_workload(wired.uow(), bootstrap.utc_now(), operator(owner.id), request)
+            placed = sealed.place(
+                wired,
+                lambda r: orders.place_workload(wired.uow(), bootstrap.utc_now(), operator(owner.id), r),
+            )
             document = {"quote": views.quote(placed.quote), "orders": [views.order(order) for order in placed.orders]}
-    emit(as_json, document, record(views.quote_told(document) if quote else order_views.told(document["orders"][0])))
+            document["webhook"] = _webhook(wired, placed.orders[0])
+    if quote:
+        shown = views.quote_told(document)
+    else:
+        shown = {**order_views.told(document["orders"][0]), **webhooks.told(document["webhook"])}
+    emit(as_json, document, record(shown))
+
+
+def _webhook(wired: "Swarmex", order: "Order") -> webhooks.Document | None:
+    from backend.services.webhook_news import order_news
+
+    return webhooks.document(wired, order_news(wired.uow(), order.id), order.account_id)
 
 
 @verbs.command(epilog=examples("swarmex order show 0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b --results"))
@@ -97,13 +125,19 @@ def show(
 
     with market() as wired:
         order_id = OrderId(parse_id_of("order", order))
-        receipt = views.receipt(receipts.receipt(wired.uow(), order_id, operator()))
+        made = receipts.receipt(wired.uow(), order_id, operator())
+        receipt = {**views.receipt(made), "webhook": _webhook(wired, made.order)}
         items = [views.result(i) for i in receipts.results(wired.uow(), order_id, operator())] if results else []
+        if made.order.private:
+            items, told = readable(wired, order_id, items)
+            if told:
+                note(told)
     if as_json:
         print_json({**receipt, "results": items} if results else receipt)
         return
     figures_of_it = {name: receipt[name] for name in ("model", "model_version", "held", "charged", "fee", "released")}
-    console().print(record({**order_views.told(receipt["order"], receipt["served"]), **figures_of_it}))
+    facts = {**order_views.told(receipt["order"], receipt["served"]), **figures_of_it}
+    console().print(record(facts | webhooks.told(receipt["webhook"])))
     if receipt["served"]:
         console().print("", _served(receipt["served"]), sep="\n")
     for item in items:

@@ -246,6 +246,7 @@ def order(found: "Order") -> Document:
         "needs": found.needs,
         "interruptible": found.interruptible,
         "sla_required": found.sla,
+        "private": found.private,
         "would_match": found.hint,
     }
 

@@ -23,10 +23,12 @@ class AgentKind(StrEnum):
     """Every kind of process that the manager runs, and the manager."""
 
     API = "api"
+    GRPC = "grpc"
     PRICING = "pricing"
     ALLOCATION = "allocation"
     SETTLEMENT = "settlement"
     INFERENCE = "inference"
+    EXTERNAL = "external"
     MANAGER = "manager"
 
 

@@ -1,9 +1,14 @@
 """Leases and what runs under them: states, and the arithmetic of prepaid session windows."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 from backend.domain.money import US_PER_S, charge_nano
+from backend.domain.orders import CloseReason
+
+Lease = TypeVar("Lease")
 
 WINDOW_S = 30
 RENEW_AT = 0.5  # of a window
@@ -16,6 +21,14 @@ class LeaseState(StrEnum):
 
     ACTIVE = "active"
     ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Generic[Lease]):
+    """Where an order for a lease stands: its lease once granted, or the reason why it will never be."""
+
+    lease: Lease | None
+    refused: CloseReason | None
 
 
 class WindowState(StrEnum):

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.domain.errors import Invalid, TooLarge
+from backend.domain.tiers import TierName
+from backend.domain.urgency import tier_named
 
 LETTERS_MAX = 16  # requests in one poll, and answers in one message
 REQUEST_BYTES_MAX = 4 << 20  # of one request to such a node: it waits in Redis, which has other things to keep
@@ -37,6 +39,7 @@ class MailedRequest:
     left_ms: int
     body: bytes
     traceparent: str | None = None
+    tier: TierName = TierName.MEDIUM
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ def pack_requests(requests: Sequence[MailedRequest]) -> bytes:
             "header_length": one.header_length,
             "left_ms": one.left_ms,
             "traceparent": one.traceparent,
+            "tier": one.tier,
             "size": len(one.body),
         }
         for one in requests
@@ -76,6 +80,7 @@ def unpack_requests(message: bytes) -> list[MailedRequest]:
             _count(head, "left_ms", BUSY_US_MAX),
             body,
             _text(head, "traceparent"),
+            tier_named(_text(head, "tier")),
         )
         for head, body in _unpacked(message)
     ]

@@ -8,6 +8,7 @@ from typing import Any
 from backend.domain.errors import Invalid, Unavailable, unknown_choice
 from backend.domain.machines import NO_NEEDS, Needs, check_needs
 from backend.domain.pricing import Market
+from backend.domain.private_envelope import Envelope
 from backend.domain.tiers import ResourceClass, Tier, TierName
 from backend.domain.webhooks import check_webhook
 
@@ -68,6 +69,7 @@ class CloseReason(StrEnum):
     NODE_LOST = "node_lost"
     WINDOW_ENDED = "window_ended"
     HOLD_EXPIRED = "hold_expired"
+    NO_VERIFIED_KEY = "no_verified_key"  # left: those that a private order is sealed to do not serve any more
     GATEWAY_LOST = "gateway_lost"
 
 
@@ -81,6 +83,7 @@ _FINAL: Mapping[CloseReason, OrderState] = {
     CloseReason.OUTBID: OrderState.EXPIRED,
     CloseReason.HOLD_EXPIRED: OrderState.EXPIRED,
     CloseReason.ATTEMPTS_EXHAUSTED: OrderState.FAILED,
+    CloseReason.NO_VERIFIED_KEY: OrderState.FAILED,
 }
 
 
@@ -94,7 +97,8 @@ class WorkloadRequest:
     """A workload as its user states it, money already in nano-credits; `requests` are protocol bodies.
 
     With `failover` other regions may serve it when the named one cannot; without a region any may anyhow. An
-    `interruptible` one may lose its slots to others, its work then waits again.
+    `interruptible` one may lose its slots to others, its work then waits again. A `private` one has no requests that
+    anybody but its recipients can read.
     """
 
     workload: str
@@ -114,6 +118,7 @@ class WorkloadRequest:
     interruptible: bool = False
     failover: bool = False
     webhook: str | None = None  # who is told of its end
+    private: Envelope | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +148,8 @@ def check_request(request: WorkloadRequest, tier: Tier) -> Strategy:
     _check_range("slots", request.slots, 1, tier.slots_max)
     _check_range("deadline_s", request.deadline_s, 0, DEADLINE_S_MAX)
     requests_max = 1 if request.workload == WorkloadKind.INFERENCE else ITEMS_PER_ORDER_MAX
-    _check_range("requests", len(request.requests), 1, requests_max)
+    count = len(request.requests) if request.private is None else len(request.private.items)
+    _check_range("requests", count, 1, requests_max)
     if request.needs is not NO_NEEDS:
         check_needs(request.needs)
     if request.webhook is not None:

@@ -72,7 +72,7 @@ def parse_remote(document: bytes) -> RemoteModel:
     model = told.get("model")
     if not (isinstance(model, str) and _NAME.fullmatch(model)):
         raise _invalid("model", shown(model), "letters, digits, '.', '_' and '-'")
-    signature = Signature(_specs(told, "inputs"), _specs(told, "outputs"))
+    signature = Signature(read_specs(told, "inputs"), read_specs(told, "outputs"))
     return RemoteModel(_url(told.get("url")), model, version, signature, _profile(told.get("profile")))
 
 
@@ -84,7 +84,8 @@ def _url(url: object) -> str:
     return found[1].lower()
 
 
-def _specs(told: Mapping[str, Any], side: str) -> tuple[TensorSpec, ...]:
+def read_specs(told: Mapping[str, Any], side: str) -> tuple[TensorSpec, ...]:
+    """One side of a signature, as the protocol's model metadata lists it; raises Invalid naming the field."""
     listed = told.get(side)
     if not isinstance(listed, list) or not 1 <= len(listed) <= TENSORS_MAX:
         raise _invalid(side, shown(listed), f"a list of 1 to {TENSORS_MAX} tensors")

@@ -1,9 +1,11 @@
-"""How many requests may be under way at once: a counter that refuses instead of letting a queue grow."""
+"""How many requests may be under way at once: counters that refuse instead of letting a queue grow."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from backend.domain.errors import Unavailable
+from backend.domain.tiers import TierName
+from backend.domain.urgency import Places
 
 
 class Admission:
@@ -28,3 +30,25 @@ class Admission:
             yield
         finally:
             self.taken -= 1
+
+
+class TierAdmission:
+    """Places for requests of all tiers, some of which are kept for each; used as `Admission` is."""
+
+    def __init__(self, places: int) -> None:
+        self._places = Places(places)
+
+    @property
+    def taken(self) -> int:
+        """How many are taken."""
+        return self._places.taken
+
+    @contextmanager
+    def place(self, tier: TierName, full: Unavailable) -> Iterator[None]:
+        """Hold a place for the length of the block; raises `full` when there is none for this tier."""
+        if not self._places.take(tier):
+            raise full
+        try:
+            yield
+        finally:
+            self._places.leave(tier)

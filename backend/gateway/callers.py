@@ -8,6 +8,7 @@ from backend.domain.rates import Face, body_tokens
 from backend.domain.tiers import TierName
 from backend.gateway.keys import Keys
 from backend.gateway.rates.rates import Rates
+from backend.messaging.spans import span
 
 SCOPE_KEY = "swarmex.principal"  # where the access log finds whom a request came from
 VISIT_KEY = "swarmex.visit"  # where the middleware finds what is left of their limits
@@ -36,7 +37,8 @@ async def principal_of(keys: Keys, authorization: str, address: str | None) -> P
     scheme, _, secret = authorization.partition(" ")
     if scheme.lower() != "bearer" or not secret:
         raise Unauthenticated("no API key", field="Authorization", accepted="Bearer followed by an API key")
-    return await keys.principal(secret, address)
+    with span("gateway.authenticate"):
+        return await keys.principal(secret, address)
 
 
 async def let_in(rates: Rates, principal: Principal, face: Face, request: Request) -> None:
@@ -46,9 +48,10 @@ async def let_in(rates: Rates, principal: Principal, face: Face, request: Reques
     """
     if VISIT_KEY in request.scope:
         return
-    visit = request.scope[VISIT_KEY] = await rates.visit(principal, face)
-    declared = request.headers.get("content-length", "")
-    await visit.enter(body_tokens(int(declared[:DIGITS_MAX]) if declared.isdecimal() else 0))
+    with span("gateway.limits", swarmex__face=face):
+        visit = request.scope[VISIT_KEY] = await rates.visit(principal, face)
+        declared = request.headers.get("content-length", "")
+        await visit.enter(body_tokens(int(declared[:DIGITS_MAX]) if declared.isdecimal() else 0))
 
 
 def face_of_tier(request: Request) -> Face:

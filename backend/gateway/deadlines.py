@@ -20,6 +20,11 @@ class Deadlines:
         self._open: set[Deadline] = set()
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def here(self) -> bool:
+        """Whether it is of the event loop that runs now."""
+        return self._loop is asyncio.get_running_loop()
+
     def within(self, seconds: float) -> "Deadline":
         """A limit so far from now, which holds for its block; TimeoutError leaves a block that did not keep it."""
         return Deadline(self, self._loop.time() + seconds)

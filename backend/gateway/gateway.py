@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from backend.bootstrap import Swarmex
+from backend.bootstrap import Swarmex, utc_now
 from backend.domain.events import Event, Topic
-from backend.gateway.admission import Admission
+from backend.gateway.admission import TierAdmission
 from backend.gateway.changes import Changes
 from backend.gateway.hints import Hints
 from backend.gateway.keys import Keys
@@ -23,7 +23,7 @@ from backend.gateway.rates.permits import BREAKER_POLICY, Permits
 from backend.gateway.rates.rates import Rates, process_name
 from backend.gateway.routing.node_client import NodeClient
 from backend.gateway.threads import Threads
-from backend.services import accounts, changes, models, rates
+from backend.services import accounts, changes, models, nodes, rates
 
 
 class Gateway:
@@ -39,12 +39,14 @@ class Gateway:
         self.statistics = Statistics()
         self.meters = Meters()
         self.mailbox = Mailbox(market.redis_url, market.settings.bus_namespace)
-        self.post = Post(self.mailbox)
+        self.post = Post(
+            self.mailbox, lambda ids: self.threads.run(lambda: nodes.living_nodes(market.uow(), utc_now(), ids))
+        )
         self.nodes = NodeClient(breakers=market.breakers, polled=self.post)
         self.sessions = Sessions(market, self.threads, self.nodes.refuses)
         self.allowances = Allowances(market, self.threads, self.sessions.gateway_id, lambda: self.sessions.pools)
         self.probes = Probes(market, self.threads)
-        self.requests = Admission(IN_FLIGHT_MAX)
+        self.requests = TierAdmission(IN_FLIGHT_MAX)
         self.rates = _rates(market, self.threads, self.changes)
 
     @staticmethod

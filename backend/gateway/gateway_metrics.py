@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from backend.bootstrap import utc_now
 from backend.domain.tiers import TierName
 from backend.gateway.gateway import Gateway
+from backend.gateway.mail.metrics import MailMetrics
 from backend.gateway.meters import MODELS_MAX
 from backend.gateway.routing.router_view import RouterFigures
 from backend.messaging.bounded_labels import BoundedLabel
@@ -41,6 +42,7 @@ class GatewayMetrics(Collector):
         yield GaugeMetricFamily("swarmex_gateway_requests_in_flight", "Inferences under way.", value=taken)
         yield GaugeMetricFamily("swarmex_gateway_fresh", "1 while keys and limits may be served by.", value=fresh)
         yield from gateway.meters.collect()
+        yield from MailMetrics(gateway.post).collect()
 
     def _router(self, rows: list[RouterFigures]) -> Iterator[Metric]:
         sums: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * len(ROUTER))

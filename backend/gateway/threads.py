@@ -15,15 +15,19 @@ T = TypeVar("T")
 class Threads:
     """A thread pool with a bounded queue and a time-out on every call."""
 
-    def __init__(self, threads: int = THREADS_MAX, waiting_max: int = LOOKUPS_WAITING_MAX) -> None:
+    def __init__(
+        self, threads: int = THREADS_MAX, waiting_max: int = LOOKUPS_WAITING_MAX, timeout_s: float = LOOKUP_TIMEOUT_S
+    ) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="gateway")
         self._places = threads + waiting_max
+        self._timeout_s = timeout_s
 
-    async def run(self, call: Callable[[], T], timeout_s: float = LOOKUP_TIMEOUT_S) -> T:
-        """The result of `call`; raises Unavailable when too many wait or it takes longer than `timeout_s`.
+    async def run(self, call: Callable[[], T], timeout_s: float | None = None) -> T:
+        """The result of `call`; raises Unavailable when too many wait or it takes longer than `timeout_s`."""
+        return await self.within(self.start(call), timeout_s)
 
-        A call that timed out goes on and keeps its place until it ends: the pool stays bounded.
-        """
+    def start(self, call: Callable[[], T]) -> "asyncio.Future[T]":
+        """What `call` will come to, for who has to know its end however late; raises Unavailable when too many wait."""
         if self._places <= 0:
             raise Unavailable("too many look-ups are waiting", code="overloaded")
         self._places -= 1
@@ -31,9 +35,16 @@ class Threads:
         # In the caller's context: what it does there belongs to the same trace.
         future = loop.run_in_executor(self._pool, copy_context().run, call)
         future.add_done_callback(self._leave)
+        return future
+
+    async def within(self, call: "asyncio.Future[T]", timeout_s: float | None = None) -> T:
+        """The result of a call that was started; raises Unavailable when it takes longer.
+
+        A call that timed out goes on and keeps its place until it ends: the pool stays bounded.
+        """
         try:
-            async with asyncio.timeout(timeout_s):
-                return await asyncio.shield(future)
+            async with asyncio.timeout(self._timeout_s if timeout_s is None else timeout_s):
+                return await asyncio.shield(call)
         except TimeoutError:
             raise Unavailable("the coordinator does not answer", code="coordinator_unreachable") from None
 

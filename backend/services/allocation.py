@@ -26,7 +26,7 @@ from backend.messaging.queues import TIER_PRIORITY
 from backend.messaging.spans import clock_ns, finished
 from backend.services.epochs import log_clearing
 from backend.services.preemption import Cleared, give_notice
-from backend.services.queueing import KEPT, keep_free, queue, withheld
+from backend.services.queueing import KEPT, keep_free, own_miss, queue, where_served, withheld
 from backend.storage.ids import new_id
 from backend.storage.leases import Grant, OpenLease
 from backend.storage.order_rows import Order
@@ -75,7 +75,7 @@ def clear_market(uow: UnitOfWork, now: datetime, market: Market) -> Epoch:
         asks = uow.offers.lock_open(market, now)
         rule = uow.market_rules.of(market)
         spot = uow.markets.spot(market) or _first_spot(asks, rule.control)
-        bids = [order.bid() for order in orders]
+        bids, asks = where_served([order.bid() for order in orders], asks)
         # Under other rules what a node has free could go to orders for slots before the one that it empties for.
         kept = keep_free(now, market, orders, bids, asks, spot) if rule.mechanism == DEFAULT_MECHANISM else None
         if kept:
@@ -181,10 +181,12 @@ def _move_on(
     """
     moves = []
     advanced = 0
-    for order_id, miss in clearing.unmatched.items():
+    for order_id, missed in clearing.unmatched.items():
         if order_id not in orders:
             continue
-        order, why = orders[order_id], CloseReason(miss.reason)
+        order = orders[order_id]
+        miss = own_miss(missed, order)
+        why = CloseReason(miss.reason)
         place = order.markets.index(str(market)) + 1
         last = place == len(order.markets)
         stays = kept is not None and kept.order_id == order_id

@@ -5,7 +5,7 @@ is followed by another, who runs nothing again. Memory holds a page of outputs, 
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from backend.domain.batches import BatchState, ChunkState
+from backend.domain.batches import BatchState
 from backend.domain.ids import BatchId
 from backend.domain.orders import CloseReason
 from backend.storage.batch_chunks import Ran, StoredChunk
@@ -46,23 +46,33 @@ def collect(uow: Uow, now: datetime, objects: ObjectStore, batch: Batch) -> int:
     """Collect up to COLLECT_MAX chunks that have ended; returns how many."""
     with uow() as reading:
         chunks = reading.batch_chunks.to_collect(batch.id, COLLECT_MAX)
-    for chunk in chunks:
-        completed, failed = write_parts(uow, objects, batch, chunk)
-        _mark(uow(), now, chunk, completed, failed)
+    written = [(chunk, write_parts(uow, objects, batch, chunk)) for chunk in chunks]
+    if written:
+        _mark(uow(), now, batch, written)
     return len(chunks)
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Lines of a chunk that gave outputs, those that did not, and the bytes of both parts."""
+
+    completed: int
+    failed: int
+    size_bytes: int
+
+
 @patient
-def _mark(uow: UnitOfWork, _: datetime, chunk: StoredChunk, completed: int, failed: int) -> None:
+def _mark(uow: UnitOfWork, _: datetime, batch: Batch, written: Sequence[tuple[StoredChunk, Written]]) -> None:
     with uow:
-        uow.batches.find(chunk.batch_id, for_update=True)
-        if uow.batch_chunks.lock(chunk.id).state is not ChunkState.COLLECTED:
-            uow.batch_chunks.mark_collected(chunk.id, completed, failed)
-            uow.commit()
+        uow.batches.find(batch.id, for_update=True)
+        uow.batch_chunks.mark_collected(
+            batch.id, [(chunk.id, parts.completed, parts.failed, parts.size_bytes) for chunk, parts in written]
+        )
+        uow.commit()
 
 
-def write_parts(uow: Uow, objects: ObjectStore, batch: Batch, chunk: StoredChunk) -> tuple[int, int]:
-    """Write a chunk's parts; returns how many of its lines gave outputs, and how many did not."""
+def write_parts(uow: Uow, objects: ObjectStore, batch: Batch, chunk: StoredChunk) -> Written:
+    """Write a chunk's parts, from what its order's items gave."""
     with tempfile.TemporaryDirectory(prefix="swarmex-batch-") as folder:
         paths = {kind: Path(folder) / kind for kind in (OUTPUTS, ERRORS)}
         with paths[OUTPUTS].open("wb") as outputs, paths[ERRORS].open("wb") as errors:
@@ -73,7 +83,8 @@ def write_parts(uow: Uow, objects: ObjectStore, batch: Batch, chunk: StoredChunk
         for kind, count in ((OUTPUTS, parts.completed), (ERRORS, parts.failed)):
             if count:
                 objects.put_file(paths[kind], part_key(batch.id, chunk.number, kind), replace=True)
-    return parts.completed, parts.failed
+        size_bytes = sum(path.stat().st_size for path in paths.values())
+    return Written(parts.completed, parts.failed, size_bytes)
 
 
 def _items(uow: Uow, chunk: StoredChunk) -> Iterator[Ran]:
@@ -99,12 +110,13 @@ class _Parts:
     failed: int = 0
     _next: int = field(default=0)
 
+    def __post_init__(self) -> None:
+        self._prefix = f"batch_req_{self.batch.id.hex}_"
+
     def add(self, ran: Ran) -> None:
         """An item, in order; those between the last one and this are missing."""
         self._skip_to(ran.seq)
-        if ran.outputs is not None and (body := self._body(ran.outputs)) is not None:
-            response = {"status_code": 200, "request_id": self._id(ran.seq), "body": body}
-            self._write(self.outputs, ran.seq, response, None)
+        if ran.outputs is not None and self._answered(ran.seq, ran.outputs):
             self.completed += 1
         elif ran.outputs is not None:
             self._fail(ran.seq, {"code": "invalid_answer", "message": "what the node answered cannot be read"})
@@ -119,14 +131,17 @@ class _Parts:
         """Lines that have no item at all."""
         self._skip_to(len(self.chunk.lines))
 
-    def _body(self, answer: bytes) -> orjson.Fragment | None:
-        """A node's answer, written anew: as it stands it might end its line, and be followed by another's."""
+    def _answered(self, seq: int, answer: bytes) -> bool:
+        """Whether a node's answer can be written; anew, as it stands it might end its line, and be followed by
+        another's.
+        """
+        model = {"model_name": self.chunk.model, "model_version": str(self.chunk.version)}
         try:
-            outputs = orjson.loads(answer)["outputs"]
-            body = {"model_name": self.chunk.model, "model_version": str(self.chunk.version), "outputs": outputs}
-            return orjson.Fragment(orjson.dumps(body))
-        except (ValueError, TypeError, KeyError):
-            return None
+            body = {**model, "outputs": orjson.loads(answer)["outputs"]}
+            self._write(self.outputs, seq, {"status_code": 200, "request_id": self._id(seq), "body": body}, None)
+        except (ValueError, TypeError, KeyError):  # no JSON, no outputs, or nested deeper than JSON is written
+            return False
+        return True
 
     def _skip_to(self, seq: int) -> None:
         for missing in range(self._next, seq):
@@ -150,4 +165,4 @@ class _Parts:
         file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def _id(self, seq: int) -> str:
-        return f"batch_req_{self.batch.id.hex}_{self.chunk.lines[seq][0]}"
+        return f"{self._prefix}{self.chunk.lines[seq][0]}"

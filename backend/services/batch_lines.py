@@ -67,6 +67,7 @@ class Chunk:
     from_byte: int
     to_byte: int = 0
     size_bytes: int = 0
+    output_bytes: int = 0  # that their results should fill
     lines: list[tuple[int, str, int]] = field(default_factory=list)
 
 
@@ -169,7 +170,15 @@ class Cutter:
         self._names.add(digest)
 
     def take(
-        self, number: int, offset: int, size_bytes: int, custom_id: str, rows: int, model: str, version: int
+        self,
+        number: int,
+        offset: int,
+        size_bytes: int,
+        custom_id: str,
+        rows: int,
+        model: str,
+        version: int,
+        output_bytes: int = 0,
     ) -> None:
         """Put a checked line into the open chunk of its model, or begin the next."""
         key = (model, version)
@@ -184,6 +193,7 @@ class Cutter:
             self.chunks.append(chunk)
         chunk.lines.append((number, custom_id, rows))
         chunk.size_bytes += size_bytes
+        chunk.output_bytes += output_bytes
         chunk.to_byte = offset + size_bytes
 
     def fail(self, number: int | None, error: SwarmexError) -> None:

@@ -2,7 +2,8 @@
 
 A chunk and its order are written together or not at all, so whoever dies in between has placed nothing, and nobody
 places a chunk twice. Where there is no capacity a chunk waits and is tried again until the batch expires. Where money
-is short it waits as long as orders of this batch still hold some; then its lines fail with the reason.
+is short it waits as long as orders of this batch still hold some; then its lines fail with the reason. So it is with
+room for results: a chunk is promised what its results should fill before it runs, since what ran is kept.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from backend.domain.errors import BudgetExceeded, InsufficientFunds, Invalid, Sw
 from backend.domain.money import format_credits
 from backend.domain.orders import DEADLINE_S_MAX, WorkloadKind, WorkloadRequest
 from backend.services.batch_lines import line_error, split_lines
+from backend.services.batch_room import promise, room_of
 from backend.services.placement import Catalogue, Plan, catalogue, place, plan
 from backend.storage.batch_chunks import StoredChunk
 from backend.storage.batches import Batch
@@ -64,6 +66,10 @@ def place_more(uow: Uow, now: datetime, objects: ObjectStore, batch: Batch) -> P
     with uow() as reading:
         room = min(PLACE_MAX, OPEN_ORDERS_MAX - reading.batch_chunks.spending(batch.id).open_orders)
         chunks = reading.batch_chunks.waiting(batch.id, now, room) if room > 0 else []
+        if chunks:
+            promises = promise(room_of(reading, batch), chunks)
+            if promises.left.comes_back:  # what does not fit need not be read yet
+                chunks = [chunk for chunk in chunks if chunk.id in promises.promised]
     ready = list(_bounded(chunks))
     if not ready:
         return NOTHING
@@ -118,7 +124,14 @@ def _place(uow: UnitOfWork, now: datetime, batch: Batch, asked: Sequence[Asked])
         spending = uow.batch_chunks.spending(batch.id)
         room = OPEN_ORDERS_MAX - spending.open_orders
         free = [chunk.id for chunk in uow.batch_chunks.waiting(batch.id, now, max(0, room), for_update=True)]
-        asked = [one for one in asked if one.chunk.id in free]
+        uow.files.lock_account(batch.account_id)
+        promises = promise(room_of(uow, current), [one.chunk for one in asked if one.chunk.id in free])
+        promised, full = promises.promised, promises.full
+        if full and not promises.left.comes_back:
+            uow.batch_chunks.mark_refused({chunk: _reason(error) for chunk, error in full.items()})
+            uow.commit()
+            return Placed(refused=len(full))
+        asked = [one for one in asked if one.chunk.id in promised]
         if not asked:
             return NOTHING
         left = None
@@ -128,7 +141,9 @@ def _place(uow: UnitOfWork, now: datetime, batch: Batch, asked: Sequence[Asked])
         outcomes = {
             one.chunk.id: outcome for one, outcome in zip(asked, place(uow, now, batch.spender, plans), strict=True)
         }
-        placed = {chunk: outcome.id for chunk, outcome in outcomes.items() if isinstance(outcome, Order)}
+        placed = {
+            chunk: (outcome.id, promised[chunk]) for chunk, outcome in outcomes.items() if isinstance(outcome, Order)
+        }
         refused = {chunk: outcome for chunk, outcome in outcomes.items() if isinstance(outcome, SwarmexError)}
         holding = bool(spending.open_orders or placed)
         waiting = [chunk for chunk, error in refused.items() if _may_come(error, holding=holding)]

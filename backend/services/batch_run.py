@@ -8,9 +8,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from backend.domain.batches import FINAL, BatchState
-from backend.services.batch_collecting import collect
+from backend.services.batch_collecting import COLLECT_MAX, collect
 from backend.services.batch_ending import complete, expire, finish, stop, tidy
-from backend.services.batch_placing import place_more
+from backend.services.batch_placing import PLACE_MAX, place_more
 from backend.services.batch_validation import validate
 from backend.storage.batches import Batch
 from backend.storage.objects import ObjectStore
@@ -37,7 +37,11 @@ def work(uow: Uow, now: datetime, objects: ObjectStore) -> bool:
 
 
 def step(uow: Uow, now: datetime, objects: ObjectStore, batch: Batch) -> bool:
-    """One step with a batch as it was read; returns whether anything moved."""
+    """One step with a batch as it was read; returns whether there is more to do at once.
+
+    A few orders that ended are no reason to look again at once: in a moment there are more of them, and a step costs
+    the same for all that it finds.
+    """
     if batch.state in FINAL:
         tidy(uow, now, objects, batch)
         return True
@@ -49,7 +53,8 @@ def step(uow: Uow, now: datetime, objects: ObjectStore, batch: Batch) -> bool:
     collected = collect(uow, now, objects, batch)
     if batch.state is BatchState.IN_PROGRESS:
         placed = place_more(uow, now, objects, batch)
-        return complete(uow(), now, batch) or bool(collected or placed.orders or placed.refused)
+        more = collected == COLLECT_MAX or placed.orders == PLACE_MAX or placed.refused > 0
+        return complete(uow(), now, batch) or more
     if batch.ending is not BatchState.COMPLETED:
         stopped = stop(uow(), batch)
         return finish(uow, now, objects, batch) or bool(collected or stopped)

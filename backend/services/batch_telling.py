@@ -70,7 +70,7 @@ def _delivery(
         "created_at": int(now.timestamp()),
         "data": dict(data),
     }
-    return AccountDelivery(delivery, account, subject, url, body, due_at=now)
+    return AccountDelivery(id=delivery, account_id=account, subject=subject, url=url, body=body, due_at=now)
 
 
 def webhook_secret(kept: str, account: AccountId) -> str:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from backend.domain.batch_outputs import expected_bytes
 from backend.domain.batches import BatchState, ChunkState
 from backend.domain.errors import Invalid, SwarmexError
-from backend.domain.ids import ChunkId
+from backend.domain.ids import ChunkId, ModelId
 from backend.domain.tensors import parse_request, rows_of
+from backend.domain.work import ModelRef
 from backend.services.batch_lines import Cutter, Line, LineError, check_endpoint, parse_line, split_lines
 from backend.services.batch_telling import owe
 from backend.services.models import get_model
@@ -44,6 +46,7 @@ class Known:
 
     def __post_init__(self) -> None:
         self._seen: dict[tuple[str, int | None], Model | SwarmexError] = {}
+        self._expected: dict[tuple[ModelId, int], int] = {}
 
     def model(self, line: Line) -> Model:
         """The model in the version that a line asks for; raises NotFound."""
@@ -59,6 +62,15 @@ class Known:
         if isinstance(found, SwarmexError):
             raise found
         return found
+
+    def expected_bytes(self, ref: ModelRef, rows: int) -> int:
+        """What the answer to a request of so many rows should fill."""
+        key = (ref.model_id, rows)
+        if key not in self._expected:
+            if len(self._expected) >= MODELS_ASKED_MAX:
+                self._expected.clear()
+            self._expected[key] = expected_bytes(ref.signature, rows)
+        return self._expected[key]
 
 
 def read(objects: ObjectStore, batch: Batch, cutter: Cutter, known: Known) -> None:
@@ -76,7 +88,8 @@ def read(objects: ObjectStore, batch: Batch, cutter: Cutter, known: Known) -> No
             cutter.name(line.custom_id)
             ref = known.model(line).ref
             rows = rows_of(parse_request(line.body, ref.signature), ref.signature)
-            cutter.take(number, offset, len(raw), line.custom_id, rows, ref.name, ref.version)
+            filled = known.expected_bytes(ref, rows)
+            cutter.take(number, offset, len(raw), line.custom_id, rows, ref.name, ref.version, filled)
         except SwarmexError as error:
             cutter.fail(number, error)
         if cutter.full:
@@ -107,6 +120,7 @@ def _write(uow: UnitOfWork, now: datetime, batch: Batch, cutter: Cutter) -> None
                         chunk.from_byte,
                         chunk.to_byte,
                         chunk.lines,
+                        chunk.output_bytes,
                     )
                     for number, chunk in enumerate(cutter.chunks)
                 ]

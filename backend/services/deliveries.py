@@ -6,39 +6,26 @@ At least once: who dies after sending is followed by another, and receivers know
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from backend.domain.backoff import delay_s
 from backend.messaging.webhook import Outcome
-from backend.storage.account_deliveries import AccountDelivery
-from backend.storage.deliveries import Delivery
+from backend.storage.owed import Owed, OwedRepository
 from backend.storage.unit_of_work import UnitOfWork
 
 ATTEMPTS_MAX = 12  # over about half an hour
 RETRY_FIRST_S, RETRY_MAX_S = 1.0, 600.0
 
-D = TypeVar("D", Delivery, AccountDelivery)
-
-
-class Owed(Protocol[D]):
-    """Where what is owed is kept."""
-
-    def claim(self, now: datetime, until: datetime, limit: int) -> list[D]:
-        """What is due, of which nobody else gets any before `until`."""
-        ...
-
-    def write(self, deliveries: Sequence[D]) -> None:
-        """Record how attempts ended."""
-        ...
+Kind = TypeVar("Kind", bound=Owed)
 
 
 def send_due(
     uow: UnitOfWork,
     now: datetime,
-    owed: Callable[[UnitOfWork], Owed[D]],
+    owed: Callable[[UnitOfWork], OwedRepository[Kind]],
     claimed_for: timedelta,
     limit: int,
-    send: Callable[[Sequence[D]], list[Outcome]],
+    send: Callable[[Sequence[Kind]], list[Outcome]],
     jitter: float,
 ) -> int:
     """Send what is due, `limit` at once, and note how it ended; returns how many attempts were begun.
@@ -63,7 +50,7 @@ def pause_s(attempts: int, jitter: float) -> float:
     return delay_s(attempts, jitter, RETRY_FIRST_S, RETRY_MAX_S)
 
 
-def _ended(delivery: D, outcome: Outcome, now: datetime, jitter: float) -> D:
+def _ended(delivery: Kind, outcome: Outcome, now: datetime, jitter: float) -> Kind:
     if outcome.held_back:  # nothing was sent
         wait = timedelta(seconds=max(RETRY_FIRST_S, outcome.retry_s))
         return replace(delivery, attempts=delivery.attempts - 1, due_at=now + wait, error=outcome.error)

@@ -38,6 +38,13 @@ class Page:
     more: bool
 
 
+def ask_room(uow: UnitOfWork, principal: Principal, size_bytes: int) -> None:
+    """Raise TooLarge for an upload of so many bytes at least that the caller's account has no room for."""
+    with uow:
+        kept = uow.files.kept(principal.account_id)
+        check_room(kept.files, kept.size_bytes, size_bytes)
+
+
 def upload(
     uow: UnitOfWork,
     now: datetime,

@@ -196,7 +196,9 @@ def _tell(uow: UnitOfWork, now: datetime, changed: Watched, *, webhook: bool) ->
             (IncidentEvent.RESOLVED, changed.resolved),
         )
         owed = [
-            Delivery(DeliveryId(new_id()), incident.id, event, body_of(incident, event), now)
+            Delivery(
+                id=DeliveryId(new_id()), incident_id=incident.id, event=event, body=body_of(incident, event), due_at=now
+            )
             for event, incidents in told
             for incident in incidents
         ]

@@ -73,7 +73,7 @@ def create_token_for(uow: UnitOfWork, now: datetime, node_id: NodeId, life: time
     """
     with uow:
         node = owned_node(uow, now, node_id, actor)
-        if not is_remote(node.queue):
+        if not is_remote(node.queue) or uow.external_nodes.was_one(node_id):
             raise Conflict(
                 f"node {node.name} did not join from afar",
                 code="node_not_remote",

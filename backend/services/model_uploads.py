@@ -4,7 +4,6 @@ Chunks are objects of the store until the file is whole: any API process can tak
 """
 
 import hashlib
-import tempfile
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from backend.domain.access import Principal
 from backend.domain.errors import ChecksumMismatch, Conflict, Forbidden, Invalid, NotFound
 from backend.domain.ids import UploadId
 from backend.domain.uploads import KEPT, Upload, check_digest, check_room, check_wish
+from backend.services import scratch
 from backend.services.log import record
 from backend.services.model_inspection import inspect_apart
 from backend.services.models import register_model, require_owner
@@ -31,14 +31,21 @@ def begin_upload(
     """An upload of a file: the one that the caller has begun already, or a new one.
 
     Raises Invalid, Forbidden for somebody else's name, Conflict(`model_registered`, `model_deleted`,
-    `too_many_uploads`).
+    `upload_of_other_size`, `too_many_uploads`).
     """
     check_wish(name, size_bytes, sha256)
     with uow:
         _check_name(uow, principal, name, sha256)
         mine = uow.model_uploads.lock_open(principal.account_id)
         for upload in mine:
-            if (upload.name, upload.sha256, upload.size_bytes) == (name, sha256, size_bytes):
+            if (upload.name, upload.sha256) == (name, sha256):
+                if upload.size_bytes != size_bytes:
+                    raise Conflict(
+                        f"this file was begun with {upload.size_bytes} bytes",
+                        code="upload_of_other_size",
+                        field="size_bytes",
+                        accepted=f"{upload.size_bytes}, or delete upload {upload.id}",
+                    )
                 return upload
         check_room(len(mine), sum(upload.size_bytes for upload in mine), size_bytes)
         upload = Upload(
@@ -93,14 +100,15 @@ def complete_upload(
 ) -> Model:
     """Register the file that has come: its checksum is compared and it is opened first. One that is wrong is dropped.
 
-    Raises NotFound, Conflict(`upload_incomplete`, `chunks_lost`), ChecksumMismatch, Invalid(`invalid_model_file`).
+    Raises NotFound, Conflict(`upload_incomplete`, `chunks_lost`), ChecksumMismatch, Invalid(`invalid_model_file`);
+    DiskFull, after which it may be completed later.
     """
     with uow:
         upload = _own(uow, principal, upload_id)
         upload.check_whole()
         chunks = uow.model_uploads.chunks(upload_id)
-    with tempfile.TemporaryDirectory(prefix="swarmex-upload-") as folder:
-        path = Path(folder) / "model.onnx"
+    with scratch.folder(upload.size_bytes) as folder:
+        path = folder / "model.onnx"
         try:
             found = _join(objects, upload, chunks, path)
             if found != upload.sha256:

@@ -10,13 +10,18 @@ from backend.domain.errors import Conflict, NotFound
 from backend.domain.events import Event, Topic
 from backend.domain.ids import AgentId, ItemId, ModelId, UnitId
 from backend.domain.joining import AGENTS_MAX, UNITS_PER_POLL_MAX, NodePrincipal, notices, overstated
+from backend.domain.private_envelope import sealed_in
 from backend.domain.trust import Evidence
 from backend.domain.work import AgentBeat, BeatAnswer, ClaimedItem, ItemFailure, ItemResult
+from backend.messaging.spans import LINKS_MAX, clock_ns, finished, recording
 from backend.services.log import record
 from backend.storage.models import Model
 from backend.storage.objects import ObjectStore
 from backend.storage.trust import Found
 from backend.storage.unit_of_work import UnitOfWork
+
+US_PER_S, NS_PER_US = 1_000_000, 1_000
+TOLD_S_MAX = 60  # of a span that only a machine vouches for
 
 log = structlog.get_logger(__name__)
 
@@ -89,16 +94,18 @@ def commit(
     """Record results; those that counted. A stale fence, and an item of another node, are void.
 
     Outputs that are no answer of the protocol's are nothing to be paid for: such an item has failed on this attempt.
+    Nor are those of a private item that are not sealed, or those of another that are.
     """
-    answers: list[ItemResult] = []
-    wrong: list[ItemFailure] = []
-    for result in results:
-        if _is_answer(result.outputs):
-            answers.append(result)
-        else:
-            wrong.append(ItemFailure(result.item_id, result.fence, "the node's outputs are no answer"))
     with uow:
         _check_agent(uow, node, agent_id)
+        private = uow.private_orders.private_among([result.item_id for result in results])
+        answers: list[ItemResult] = []
+        wrong: list[ItemFailure] = []
+        for result in results:
+            if sealed_in(result.outputs) if result.item_id in private else _is_answer(result.outputs):
+                answers.append(result)
+            else:
+                wrong.append(ItemFailure(result.item_id, result.fence, "the node's outputs are no answer"))
         committed = uow.node_work.commit(agent_id, answers)
         if wrong and uow.node_work.fail(agent_id, wrong):  # after it: this locks units too, and items come before them
             uow.emit(Event(Topic.UNITS_READY))
@@ -107,6 +114,20 @@ def commit(
             uow.emit(Event(Topic.WORK_COMMITTED))
         uow.commit()
     return committed
+
+
+def tell(uow: UnitOfWork, node: NodePrincipal, results: Sequence[ItemResult], committed: Collection[ItemId]) -> None:
+    """Record what a machine of somebody else's says of its work as a span of the orders' traces: its own stay there.
+
+    It ends now and lasts as long as the engine was at work by the machine's word, at most TOLD_S_MAX.
+    """
+    if not committed or not recording():
+        return
+    busy_us = sum(result.busy_us for result in results if result.item_id in committed)
+    with uow:
+        traces = uow.node_work.traces_of(committed, LINKS_MAX)
+    started_ns = clock_ns() - min(busy_us, TOLD_S_MAX * US_PER_S) * NS_PER_US
+    finished("work.run", started_ns, traces, swarmex__node=str(node.node_id), swarmex__items=len(committed))
 
 
 def fail(uow: UnitOfWork, node: NodePrincipal, agent_id: AgentId, failures: Sequence[ItemFailure]) -> set[ItemId]:

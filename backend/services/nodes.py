@@ -1,5 +1,6 @@
 """Nodes and their offers: what providers bring to the market."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -80,6 +81,12 @@ def list_nodes(uow: UnitOfWork, now: datetime, account_id: AccountId | None) -> 
         return uow.nodes.owned_by(account_id, now)
 
 
+def living_nodes(uow: UnitOfWork, now: datetime, nodes: Collection[NodeId]) -> set[NodeId]:
+    """Those of these nodes that give signs of life."""
+    with uow:
+        return uow.nodes.living_of(nodes, now)
+
+
 def show_node(uow: UnitOfWork, now: datetime, node_id: NodeId, actor: Principal) -> Node:
     """A node of the actor's; raises NotFound."""
     with uow:
@@ -101,16 +108,27 @@ def drain_node(uow: UnitOfWork, now: datetime, node_id: NodeId, actor: Principal
 
 def offer(uow: UnitOfWork, now: datetime, node_id: NodeId, ask_nano_per_slot_s: int, actor: Principal) -> OfferView:
     """Offer a node's slots from a price up; replaces its open offer and ends a drain. Raises Invalid or NotFound."""
-    if not 0 < ask_nano_per_slot_s <= AMOUNT_NANO_MAX:
-        raise Invalid("the ask is out of range", code="invalid_amount", field="ask", accepted="0.000000001 or more")
+    check_ask(ask_nano_per_slot_s)
     with uow:
         owned_node(uow, now, node_id, actor)
-        offer_id = OfferId(new_id())
-        version = uow.offers.replace(offer_id, node_id, ask_nano_per_slot_s, now)
-        uow.nodes.set_state(node_id, NodeState.ACTIVE)
-        record(uow, now, actor, "node.offer", f"node {node_id}", offer=offer_id, ask_nano=ask_nano_per_slot_s)
-        uow.emit(Event(Topic.OFFERS_CHANGED))
+        made = put_offer(uow, now, node_id, ask_nano_per_slot_s)
+        record(uow, now, actor, "node.offer", f"node {node_id}", offer=made.offer_id, ask_nano=ask_nano_per_slot_s)
         uow.commit()
+    return made
+
+
+def check_ask(ask_nano_per_slot_s: int) -> None:
+    """Raise Invalid for a price that nobody can ask."""
+    if not 0 < ask_nano_per_slot_s <= AMOUNT_NANO_MAX:
+        raise Invalid("the ask is out of range", code="invalid_amount", field="ask", accepted="0.000000001 or more")
+
+
+def put_offer(uow: UnitOfWork, now: datetime, node_id: NodeId, ask_nano_per_slot_s: int) -> OfferView:
+    """Replace a node's open offer and end its drain, inside an open unit of work; the caller writes the log."""
+    offer_id = OfferId(new_id())
+    version = uow.offers.replace(offer_id, node_id, ask_nano_per_slot_s, now)
+    uow.nodes.set_state(node_id, NodeState.ACTIVE)
+    uow.emit(Event(Topic.OFFERS_CHANGED))
     return OfferView(offer_id, node_id, version, ask_nano_per_slot_s)
 
 

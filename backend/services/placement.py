@@ -28,6 +28,7 @@ from backend.domain.work import PAYLOAD_BYTES_MAX
 from backend.messaging.tracing import carried
 from backend.services.escrow import Need, reserve
 from backend.services.models import choose
+from backend.services.private_orders import Keys, confined, keys_for, sealed_inputs
 from backend.services.stock import NO_STOCK, Stock, stock_for, suitable_first
 from backend.storage.ids import new_id
 from backend.storage.models import Model
@@ -74,12 +75,13 @@ class Catalogue:
     tiers: Mapping[TierName, Tier]
     stock: Stock = NO_STOCK
     links: Mapping[str, Links] = field(default_factory=dict)
+    sealing_keys: Keys = field(default_factory=dict)
 
 
 def catalogue(uow: UnitOfWork, now: datetime, requests: Sequence[WorkloadRequest]) -> Catalogue:
     """Read what these requests need, in four statements however many they are.
 
-    One more if any has hard needs, and one if any may leave its region.
+    One more if any has hard needs, one if any may leave its region, and one if any is private.
     """
     homes = {request.region for request in requests if request.failover and request.region}
     return Catalogue(
@@ -89,6 +91,7 @@ def catalogue(uow: UnitOfWork, now: datetime, requests: Sequence[WorkloadRequest
         uow.tiers.current(now),
         stock_for(uow, now, requests),
         uow.regions.links_from(homes) if homes else {},
+        keys_for(uow, requests),
     )
 
 
@@ -98,12 +101,10 @@ def plan(request: WorkloadRequest, known: Catalogue, rows: Sequence[int] | None 
     `rows` are those of requests that were checked before against the same version of their model.
     """
     tier = known.tiers[parse_tier(request.tier)]
+    request = confined(request, known.sealing_keys)
     strategy = check_request(request, tier)
     model = choose(known.models, request.model, request.model_version)
-    payloads = [
-        _payload(body, index, request, model, None if rows is None else rows[index])
-        for index, body in enumerate(request.requests)
-    ]
+    payloads = _payloads(request, model, rows) if request.private is None else _sealed(request, model, known)
     markets = candidates(tier, strategy, request.region, known.markets, known.tiers.values(), failover=request.failover)
     if request.failover and request.region:
         markets, needs = within_reach(request.region, markets, strategy, request.needs, known.links[request.region])
@@ -121,6 +122,22 @@ def plan(request: WorkloadRequest, known: Catalogue, rows: Sequence[int] | None 
     return Plan(request, tier, strategy, model, markets, agreed, known.fees_ppm[tier.name], payloads)
 
 
+def _payloads(request: WorkloadRequest, model: Model, rows: Sequence[int] | None) -> list[Payload]:
+    return [
+        _payload(body, index, request, model, None if rows is None else rows[index])
+        for index, body in enumerate(request.requests)
+    ]
+
+
+def _sealed(request: WorkloadRequest, model: Model, known: Catalogue) -> list[Payload]:
+    """What nobody here can check: nodes do, by what they open. The rows are as stated; a node refuses others."""
+    payloads = []
+    for index, (rows, inputs) in enumerate(sealed_inputs(request, known.sealing_keys)):
+        _check_size(inputs, f"private.items[{index}].ciphertext")
+        payloads.append(Payload(rows, model.profile.worst_case_us(rows), inputs))
+    return payloads
+
+
 def _payload(
     body: Mapping[str, object], index: int, request: WorkloadRequest, model: Model, rows: int | None
 ) -> Payload:
@@ -132,9 +149,13 @@ def _payload(
             error.field = f"requests[{index}].{error.field}"
         raise
     inputs = orjson.dumps({"inputs": body["inputs"]})
-    if len(inputs) > PAYLOAD_BYTES_MAX:
-        raise TooLarge("the inputs are too large", field="inputs", accepted=f"at most {PAYLOAD_BYTES_MAX} bytes each")
+    _check_size(inputs, "inputs")
     return Payload(rows, model.profile.worst_case_us(rows), inputs)
+
+
+def _check_size(inputs: bytes, field: str) -> None:
+    if len(inputs) > PAYLOAD_BYTES_MAX:
+        raise TooLarge("the inputs are too large", field=field, accepted=f"at most {PAYLOAD_BYTES_MAX} bytes each")
 
 
 def place(
@@ -152,6 +173,14 @@ def place(
     placed = [order for order in orders if order.id not in refused]
     uow.orders.add(placed)
     uow.work.add(_items(plans, drafts, refused))
+    uow.private_orders.add(
+        [
+            (draft.id, recipient.key_id)
+            for plan, draft in zip(plans, drafts, strict=True)
+            if isinstance(plan, Plan) and isinstance(draft, Order) and plan.request.private and draft.id not in refused
+            for recipient in plan.request.private.recipients
+        ]
+    )
     uow.order_webhooks.add(
         [
             (draft.id, draft.account_id, plan.request.webhook)
@@ -198,6 +227,7 @@ def _draft(plan: Plan, spender: Spender, now: datetime, traceparent: str | None)
         interruptible=plan.request.interruptible,
         sla=plan.request.sla_required,
         traceparent=traceparent,
+        private=plan.request.private is not None,
     )
 
 

@@ -6,7 +6,7 @@ for "nothing is prepaid" and is given back at its end.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from backend.domain.access import Spender
@@ -14,6 +14,7 @@ from backend.domain.allowances import POOL_ID
 from backend.domain.errors import NotFound, Unavailable
 from backend.domain.events import Event, Topic
 from backend.domain.ids import GatewayId, HoldId, NodeId, OrderId
+from backend.domain.leases import Progress
 from backend.domain.ledger import WORLD_ID, Reserve, apply
 from backend.domain.machines import LATENCY_MS_MAX, Needs
 from backend.domain.orders import LIMIT_OVER_SPOT, SESSION, CloseReason, MarketState, OrderState, Strategy, candidates
@@ -35,19 +36,17 @@ NOMINAL_NANO = 1
 _OPEN = (OrderState.OPEN, OrderState.RUNNING)
 
 
-@dataclass(frozen=True, slots=True)
-class PoolProgress:
-    """Where the order for a pooled lease stands: its lease once granted, or the reason why it will never be."""
-
-    lease: PooledLease | None
-    refused: CloseReason | None
-
-
 @patient
 def open_pool(
-    uow: UnitOfWork, now: datetime, gateway: GatewayId, model: str, *, never: Collection[NodeId] = ()
+    uow: UnitOfWork,
+    now: datetime,
+    gateway: GatewayId,
+    model: str,
+    *,
+    never: Collection[NodeId] = (),
+    order_id: OrderId | None = None,
 ) -> OrderId:
-    """Order one slot that all users of a gateway share, not of a node in `never`.
+    """Order one slot that all users of a gateway share, not of a node in `never`; `order_id` is the caller's own.
 
     Raises NotFound or Unavailable(`no_capacity`).
 
@@ -64,7 +63,8 @@ def open_pool(
         order = gateway_order(
             Spender(POOL_ID), chosen, markets, now, SESSION, limit, NOMINAL_NANO, timedelta(seconds=POOL_DEADLINE_S)
         )
-        order = replace(order, needs=Needs(latency_ms_max=LATENCY_MS_MAX, never=tuple(sorted(never))).wire())
+        needs = Needs(latency_ms_max=LATENCY_MS_MAX, never=tuple(sorted(never))).wire()
+        order = replace(order, id=order_id or order.id, needs=needs)
         world = uow.ledger.lock(others=[WORLD_ID])
         hold = Reserve(order.hold_id, WORLD_ID, NOMINAL_NANO, now + POOL_LASTS)
         uow.ledger.write(apply([hold], world.balances), now, {order.hold_id: HoldLabel(None, POOL_TIER)})
@@ -122,24 +122,25 @@ def gateway_order(
     )
 
 
-def pool_progress(uow: UnitOfWork, now: datetime, order_id: OrderId) -> PoolProgress:
+def pool_progress(uow: UnitOfWork, now: datetime, order_id: OrderId) -> Progress[PooledLease]:
     """Whether an order for a pooled lease has it by now; raises NotFound."""
     with uow:
         lease = uow.allowances.lease_of(order_id, now)
         order = uow.orders.find(order_id)
     if order is None:
         raise NotFound("order", order_id)
-    return PoolProgress(lease, None if order.state in _OPEN else order.reason)
+    return Progress(lease, None if order.state in _OPEN else order.reason)
 
 
 @patient
-def end_pool(uow: UnitOfWork, now: datetime, order_id: OrderId, reason: CloseReason) -> None:
-    """Give a pooled lease back: its slot is free at once. Twice is once."""
+def end_pool(uow: UnitOfWork, now: datetime, order_id: OrderId, reason: CloseReason) -> bool:
+    """Give a pooled lease back: its slot is free at once. Twice is once; returns whether there is such an order."""
     with uow:
         order = uow.orders.find(order_id, for_update=True)
         if order and order.state in _OPEN:
             give_back(uow, now, [order_id], reason)
             uow.commit()
+    return order is not None
 
 
 def give_back(uow: UnitOfWork, now: datetime, orders: list[OrderId], reason: CloseReason) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from backend.domain.ageing import Emptying, Queueing, emptying, payable, reserved_slots
-from backend.domain.auctions import AGED, Ask, Bid
+from backend.domain.auctions import AGED, Ask, Bid, Miss, Unmatched
 from backend.domain.fairness import Demand, shares_before
 from backend.domain.ids import NodeId
 from backend.domain.machines import NO_NEEDS, needs_of
@@ -101,6 +101,30 @@ def withheld(kept: Emptying, bids: Sequence[Bid], asks: Sequence[Ask]) -> tuple[
         _never(bid, (kept.node_id,)) if bid.needs.dedicated and bid.order_id != kept.order_id else bid for bid in bids
     ]
     return others, list(asks)
+
+
+def where_served(bids: Sequence[Bid], asks: Sequence[Ask]) -> tuple[list[Bid], list[Ask]]:
+    """The bids and asks of an auction in which nobody is given a node that does not serve what they run.
+
+    Nodes that serve nothing of what is wanted are not offered.
+    """
+    if all(ask.serves is None for ask in asks):
+        return list(bids), list(asks)
+    wanted = {bid.model_id for bid in bids}
+    offered = [ask for ask in asks if ask.serves is None or ask.serves & wanted]
+    never = {
+        model: tuple(ask.node_id for ask in offered if ask.serves is not None and model not in ask.serves)
+        for model in wanted
+    }
+    return [_never(bid, never[bid.model_id]) if never[bid.model_id] else bid for bid in bids], offered
+
+
+def own_miss(miss: Miss, order: Order) -> Miss:
+    """Why an order got nothing, in its owner's terms: that nodes do not serve its model is no need that it stated."""
+    if not miss.shortfalls or needs_of(order.needs).never:
+        return miss
+    own = tuple(short for short in miss.shortfalls if short.need != "never")
+    return replace(miss, shortfalls=own) if own else Miss(Unmatched.NO_CAPACITY)
 
 
 def amounts_of(order: Order, slots: int) -> tuple[int, int, int, int]:

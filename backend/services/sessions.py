@@ -1,14 +1,14 @@
 """Session leases for real-time requests: prepaid in windows of 30 s, charged for the time until they end."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from backend.domain.access import Principal
 from backend.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from backend.domain.events import Event, Topic
 from backend.domain.ids import HoldId, LeaseId, NodeId, OrderId, WindowId
-from backend.domain.leases import WINDOW_S, LeaseState, used_nano, window_nano
+from backend.domain.leases import WINDOW_S, LeaseState, Progress, used_nano, window_nano
 from backend.domain.machines import LATENCY_MS_MAX, Needs
 from backend.domain.orders import (
     LIMIT_OVER_SPOT,
@@ -51,14 +51,6 @@ _FINAL_REASONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SessionProgress:
-    """Where a session order stands: its lease once granted, or the reason why it will never be."""
-
-    session: Session | None
-    refused: CloseReason | None
-
-
 @patient
 def open_session(
     uow: UnitOfWork,
@@ -71,8 +63,11 @@ def open_session(
     sla: bool = False,
     never: Collection[NodeId] = (),
     held_slots: int = 0,
+    order_id: OrderId | None = None,
 ) -> OrderId:
     """Order one slot for real-time requests to a model, not of a node in `never`; its first window is held at once.
+
+    `order_id` is the caller's own, if it may have to give the order up without having heard of it (`abandon`).
 
     Raises NotFound, Invalid (`sla_not_offered`, `tier_not_offered`, `limit_below_market`), Conflict
     (`slots_above_tier`, with the slots that the buyer's gateway has for this already), Unavailable or
@@ -100,7 +95,7 @@ def open_session(
         if out_of_reach(limit, markets):
             raise limit_error("Swarmex-Limit", markets)
         order = Order(
-            id=OrderId(new_id()),
+            id=order_id or OrderId(new_id()),
             account_id=principal.account_id,
             member_id=principal.member_id,
             workload=SESSION,
@@ -131,16 +126,16 @@ def open_session(
     return order.id
 
 
-def progress(uow: UnitOfWork, now: datetime, order_id: OrderId) -> SessionProgress:
+def progress(uow: UnitOfWork, now: datetime, order_id: OrderId) -> Progress[Session]:
     """Whether a session order has its lease by now; raises NotFound."""
     with uow:
         session = uow.sessions.of_order(order_id, now)
         if session:
-            return SessionProgress(session, None)
+            return Progress(session, None)
         order = uow.orders.find(order_id)
     if order is None:
         raise NotFound("order", order_id)
-    return SessionProgress(None, order.reason if order.state in _FINAL_REASONS else None)
+    return Progress(None, order.reason if order.state in _FINAL_REASONS else None)
 
 
 @patient
@@ -201,13 +196,17 @@ def end(
 
 
 @patient
-def abandon(uow: UnitOfWork, now: datetime, order_id: OrderId) -> None:
-    """End a session that nobody waits for any more, granted or not: nobody pays for what nobody uses. Twice is once."""
+def abandon(uow: UnitOfWork, now: datetime, order_id: OrderId) -> bool:
+    """End a session that nobody waits for any more, granted or not: nobody pays for what nobody uses. Twice is once.
+
+    Returns whether there is such an order: who placed it without hearing the answer asks again while there is none.
+    """
     with uow:
         order = uow.orders.find(order_id, for_update=True)
         if order and order.state in (OrderState.OPEN, OrderState.RUNNING):
             _end(uow, now, order_id, CloseReason.SESSION_IDLE)
             uow.commit()
+    return order is not None
 
 
 def states(uow: UnitOfWork, leases: Collection[LeaseId]) -> dict[LeaseId, str]:

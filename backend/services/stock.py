@@ -30,8 +30,8 @@ NO_STOCK = Stock({}, {})
 
 
 def stock_for(uow: UnitOfWork, now: datetime, requests: Sequence[WorkloadRequest]) -> Stock:
-    """What these requests choose from: one statement if any of them has needs, else none."""
-    if not any(request.needs.hard for request in requests):
+    """What these requests choose from: one statement if any of them has needs, or is private, else none."""
+    if not any(request.needs.hard or request.private for request in requests):
         return NO_STOCK
     machines = uow.nodes.on_sale(now)
     return Stock(machines, {market: Machines.of(found) for market, found in machines.items()})

@@ -156,13 +156,14 @@ class BalanceRepository:
         ]
 
     def unused(self, queues: Collection[str]) -> list[Unused]:
-        """Machines of these queues that are on sale and have free slots."""
+        """Machines of these queues that are on sale and have free slots, and run whatever model."""
         rows: Any = self._connection.execute(
             text(
                 f"SELECT n.resource_class || '/' || n.region, f.ask_nano_per_slot_s, n.queue,"
                 f" n.id, n.slots, n.busy_slots, {HARDWARE}"
                 f" FROM nodes n JOIN offers f ON f.node_id = n.id AND f.state = 'open'"
-                f" WHERE n.state = 'active' AND n.queue = ANY(:queues) AND n.busy_slots < n.slots ORDER BY n.id"
+                f" WHERE n.state = 'active' AND NOT n.external AND n.queue = ANY(:queues)"
+                f" AND n.busy_slots < n.slots ORDER BY n.id"
             ),
             {"queues": list(queues)},
         )

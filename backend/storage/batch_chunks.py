@@ -21,7 +21,10 @@ _ORDER_ENDED = "('settled', 'cancelled', 'expired', 'failed')"
 
 @dataclass(frozen=True, slots=True)
 class StoredChunk:
-    """A chunk's row; `lines` are number, custom_id and rows of each, in the order of the order's items."""
+    """A chunk's row; `lines` are number, custom_id and rows of each, in the order of the order's items.
+
+    `output_bytes` is what its results should fill and, once they are collected, what they do.
+    """
 
     id: ChunkId
     batch_id: BatchId
@@ -32,6 +35,7 @@ class StoredChunk:
     from_byte: int
     to_byte: int
     lines: list[tuple[int, str, int]]
+    output_bytes: int
     order_id: OrderId | None = None
     error: Mapping[str, Any] | None = None
     retry_at: datetime | None = None
@@ -56,6 +60,17 @@ class Spending:
     charged_nano: int
     open_nano: int
     open_orders: int
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """Bytes of a batch's results that are kept, and that orders under way were promised; per model and version, the
+    most that a request gave on average of a chunk.
+    """
+
+    kept_bytes: int
+    open_bytes: int
+    seen: Mapping[tuple[str, int], int]
 
 
 _CHUNK = ", ".join(f"c.{name}" for name in StoredChunk.__dataclass_fields__)
@@ -110,12 +125,15 @@ class BatchChunkRepository:
         )
         return [(row.number, row.completed, row.failed) for row in rows]
 
-    def mark_placed(self, placed: Mapping[ChunkId, OrderId]) -> None:
-        """Chunks that have their orders."""
+    def mark_placed(self, placed: Mapping[ChunkId, tuple[OrderId, int]]) -> None:
+        """Chunks that have their orders, and the bytes that their results were promised."""
         update_rows(
             self._connection,
             BatchChunkRow,
-            [{"id": chunk, "state": "placed", "order_id": order} for chunk, order in placed.items()],
+            [
+                {"id": chunk, "state": "placed", "order_id": order, "output_bytes": promised}
+                for chunk, (order, promised) in placed.items()
+            ],
         )
 
     def mark_refused(self, refused: Mapping[ChunkId, Mapping[str, Any]]) -> None:
@@ -141,15 +159,33 @@ class BatchChunkRepository:
         )
         self.mark_refused({chunk.id: error for chunk in chunks})
 
-    def mark_collected(self, chunk_id: ChunkId, completed: int, failed: int) -> None:
-        """A chunk whose results lie in the object store; its batch counts them."""
+    def mark_collected(self, batch_id: BatchId, chunks: Sequence[tuple[ChunkId, int, int, int]]) -> None:
+        """Chunks whose results lie in the object store, with how many completed and failed, and bytes of both.
+
+        Their batch, which the caller has locked, counts them; those that it has counted stay as they are.
+        """
+        ids, completed, failed, sizes = zip(*chunks, strict=True)
         self._connection.execute(
-            text(
-                "WITH c AS (UPDATE batch_chunks SET state = 'collected', completed = :completed, failed = :failed"
-                " WHERE id = :id RETURNING batch_id) UPDATE batches b SET completed = b.completed + :completed,"
-                " failed = b.failed + :failed FROM c WHERE b.id = c.batch_id"
-            ),
-            {"id": chunk_id, "completed": completed, "failed": failed},
+            text("""
+                WITH counted AS (
+                    UPDATE batch_chunks c
+                    SET state = 'collected', completed = v.completed, failed = v.failed, output_bytes = v.bytes
+                    FROM unnest(CAST(:ids AS uuid[]), CAST(:completed AS int[]), CAST(:failed AS int[]),
+                                CAST(:sizes AS bigint[])) AS v (id, completed, failed, bytes)
+                    WHERE c.id = v.id AND c.state <> 'collected' RETURNING v.completed, v.failed
+                )
+                UPDATE batches SET completed = batches.completed + sums.completed, failed = batches.failed + sums.failed
+                FROM (SELECT coalesce(sum(completed), 0) AS completed, coalesce(sum(failed), 0) AS failed
+                      FROM counted) AS sums
+                WHERE batches.id = :batch
+            """),
+            {
+                "batch": batch_id,
+                "ids": list(ids),
+                "completed": list(completed),
+                "failed": list(failed),
+                "sizes": list(sizes),
+            },
         )
 
     def spending(self, batch_id: BatchId) -> Spending:
@@ -164,6 +200,49 @@ class BatchChunkRepository:
             {"batch": batch_id},
         ).one()
         return Spending(row.charged, row.open, row.orders)
+
+    def filled(self, batch_id: BatchId) -> Filled:
+        """What a batch's results fill, and may come to fill."""
+        rows = self._connection.execute(
+            text("""
+                SELECT model, version,
+                       coalesce(sum(output_bytes) FILTER (WHERE state = 'collected'), 0)::bigint AS kept,
+                       coalesce(sum(output_bytes) FILTER (WHERE state = 'placed'), 0)::bigint AS open,
+                       max(output_bytes / (completed + failed)) FILTER (WHERE completed > 0) AS seen
+                FROM batch_chunks WHERE batch_id = :batch GROUP BY model, version
+            """),
+            {"batch": batch_id},
+        ).all()
+        seen = {(row.model, row.version): row.seen for row in rows if row.seen is not None}
+        return Filled(sum(row.kept for row in rows), sum(row.open for row in rows), seen)
+
+    def why_open(self, batch_id: BatchId) -> str | None:
+        """The most frequent reason of a batch's open orders; None while another of its orders runs."""
+        found = self._connection.execute(
+            text("""
+                SELECT o.reason FROM batch_chunks c JOIN orders o ON o.id = c.order_id
+                WHERE c.batch_id = :batch AND c.state = 'placed' GROUP BY o.reason
+                HAVING bool_and(o.state = 'open') AND o.reason IS NOT NULL AND NOT EXISTS (
+                    SELECT 1 FROM batch_chunks d JOIN orders r ON r.id = d.order_id
+                    WHERE d.batch_id = :batch AND d.state = 'placed' AND r.state = 'running'
+                ) ORDER BY count(*) DESC LIMIT 1
+            """),
+            {"batch": batch_id},
+        )
+        reason: str | None = found.scalar_one_or_none()
+        return reason
+
+    def ran_of(self, batches: Collection[BatchId]) -> dict[BatchId, int]:
+        """Requests of orders of these batches that have run, or died, and whose results are not collected yet."""
+        rows = self._connection.execute(
+            text("""
+                SELECT c.batch_id, count(*) AS ran FROM batch_chunks c JOIN work_items w ON w.order_id = c.order_id
+                WHERE c.batch_id = ANY(:ids) AND c.state = 'placed' AND w.state IN ('committed', 'settled', 'dead')
+                GROUP BY c.batch_id
+            """),
+            {"ids": list(batches)},
+        )
+        return {row.batch_id: row.ran for row in rows}
 
     def ran_items(self, order_id: OrderId, after: int) -> list[Ran]:
         """Items of an ended order behind `after`, as many as OUTPUT_BYTES_MAX of outputs, one at least."""

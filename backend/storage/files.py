@@ -35,10 +35,11 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """How much an account keeps."""
+    """How much an account keeps; `open_bytes` of it are not there yet, but promised to the results of batches."""
 
     files: int
     size_bytes: int
+    open_bytes: int
 
 
 def key_of(file_id: FileId) -> str:
@@ -67,15 +68,20 @@ class FileRepository:
         insert_records(self._connection, FileRow, files, "ON CONFLICT (id) DO NOTHING" if again else "")
 
     def kept(self, account: AccountId) -> Kept:
-        """What an account keeps, uploads under way included; its own outputs too."""
+        """What an account keeps: uploads under way, outputs, and what batches that have not ended have or may give."""
         row = self._connection.execute(
-            text(
-                "SELECT count(*) AS files, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM files"
-                " WHERE account_id = :account AND deleted_at IS NULL"
-            ),
+            text("""
+                SELECT kept.files, kept.bytes + results.bytes AS bytes, results.open
+                FROM (SELECT count(*) AS files, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM files
+                      WHERE account_id = :account AND deleted_at IS NULL) AS kept,
+                     (SELECT coalesce(sum(c.output_bytes), 0)::bigint AS bytes,
+                             coalesce(sum(c.output_bytes) FILTER (WHERE c.state = 'placed'), 0)::bigint AS open
+                      FROM batches b JOIN batch_chunks c ON c.batch_id = b.id AND c.state IN ('placed', 'collected')
+                      WHERE b.account_id = :account AND b.ended_at IS NULL) AS results
+            """),
             {"account": account},
         ).one()
-        return Kept(row.files, row.bytes)
+        return Kept(row.files, row.bytes, row.open)
 
     def find(self, file_id: FileId, now: datetime) -> File | None:
         """A file that can be read, of anybody."""

@@ -33,7 +33,8 @@ class InterruptionRepository:
     def running(self, market: Market, now: datetime) -> list[Interruptible]:
         """Active leases of a market's interruptible orders, whether told already or not.
 
-        Only those on nodes that would be offered again: alive, not draining, with an open offer.
+        Only those on nodes that would be offered again, and to anybody: alive, not draining, with an open offer, and
+        no servers of somebody else's, which run some models only.
         """
         rows: Any = self._connection.execute(
             text(f"""
@@ -44,7 +45,7 @@ class InterruptionRepository:
                 FROM leases l JOIN orders o ON o.id = l.order_id AND o.interruptible AND o.state = 'running'
                 JOIN nodes n ON n.id = l.node_id JOIN offers f ON f.node_id = n.id AND f.state = 'open'
                 WHERE l.state = 'active' AND o.workload <> 'session' AND n.state = 'active' AND {ALIVE}
-                AND n.resource_class = :resource_class AND n.region = :region ORDER BY l.id
+                AND NOT n.external AND n.resource_class = :resource_class AND n.region = :region ORDER BY l.id
             """),
             {
                 "resource_class": market.resource_class,

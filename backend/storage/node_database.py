@@ -9,8 +9,18 @@ from sqlalchemy import Engine, Row, text
 from backend.domain.dead_letters import DeadMessage
 from backend.domain.ids import AgentId, ItemId, ModelId, UnitId
 from backend.domain.peers import Peer
+from backend.domain.sealing_keys import HeldKey, KeyStanding
 from backend.domain.tensors import Signature
 from backend.domain.work import AgentBeat, BeatAnswer, ClaimedItem, ItemFailure, ItemResult, ModelRef
+from backend.storage.sealing_keys import NODE_SEALING, held_binds, standing_of
+
+# Of a model only where its items begin: hundreds of one signature would take longer to read than the items.
+_OF_MODEL = ("model_id", "model_name", "model_version", "checksum", "uri", "signature")
+_CLAIM = text(
+    'SELECT item_id, fence, attempt, node_id, "rows", inputs, '
+    + ", ".join(f"CASE WHEN begins THEN {name} END AS {name}" for name in _OF_MODEL)
+    + " FROM (SELECT *, model_id IS DISTINCT FROM lag(model_id) OVER () AS begins FROM work_claim(:agent, :unit)) c"
+)
 
 
 class NodeDatabase:
@@ -51,17 +61,14 @@ class NodeDatabase:
     def claim(self, agent_id: AgentId, unit_id: UnitId) -> list[ClaimedItem]:
         """Take what is left of a unit: nothing, if somebody has it; a unit of another queue is never given."""
         with self.engine.begin() as connection:
-            rows = connection.execute(
-                text("SELECT * FROM work_claim(:agent, :unit)"), {"agent": agent_id, "unit": unit_id}
-            ).all()
+            rows = connection.execute(_CLAIM, {"agent": agent_id, "unit": unit_id}).all()
+        items: list[ClaimedItem] = []
         models: dict[UUID, ModelRef] = {}
         for row in rows:
-            if row.model_id not in models:
-                models[row.model_id] = _model(row)
-        return [
-            ClaimedItem(row.item_id, row.fence, row.attempt, row.node_id, row.rows, row.inputs, models[row.model_id])
-            for row in rows
-        ]
+            if row.model_id is not None:
+                model = models.setdefault(row.model_id, _model(row))
+            items.append(ClaimedItem(row.item_id, row.fence, row.attempt, row.node_id, row.rows, row.inputs, model))
+        return items
 
     def beat(self, agent_id: AgentId, items: Sequence[tuple[ItemId, int]]) -> set[ItemId]:
         """Prolong claims (item, fence); returns the items that are still the agent's."""
@@ -134,6 +141,11 @@ class NodeDatabase:
                 text("SELECT * FROM node_peers(:agent, :model)"), {"agent": agent_id, "model": model_id}
             ).all()
         return [Peer(row.endpoint, row.token) for row in rows]
+
+    def show_keys(self, agent_id: AgentId, held: Sequence[HeldKey]) -> list[KeyStanding]:
+        """Say what the agent has of its nodes' sealing keys; how each stands, and the challenges to answer."""
+        with self.engine.begin() as connection:
+            return [standing_of(row) for row in connection.execute(NODE_SEALING, held_binds(agent_id, held))]
 
     def close(self) -> None:
         """Close the connections."""

@@ -134,6 +134,7 @@ class NodeWorkRepository:
                     JOIN leases l ON l.id = i.lease_id AND l.state = 'active' AND l.node_id = :node
                     JOIN agents a ON a.id = :agent AND a.queue = u.queue AND a.state IN ('up', 'draining')
                     WHERE i.unit_id = :unit AND (i.state = 'queued' OR (i.state = 'running' AND i.agent_id = :agent))
+                    AND (SELECT NOT p.private OR is_sealed_for(p.id, l.node_id) FROM orders p WHERE p.id = i.order_id)
                     ORDER BY i.id FOR UPDATE OF i SKIP LOCKED
                 ), carried AS (
                     SELECT id, state, row_number() OVER (ORDER BY id) AS place,
@@ -193,6 +194,17 @@ class NodeWorkRepository:
             busy=[r.busy_us for r in results],
             outputs=[r.outputs for r in results],
         )
+
+    def traces_of(self, items: Collection[ItemId], limit: int) -> list[str]:
+        """The `traceparent`s of the orders that these items are of, those that have one."""
+        found = self._connection.execute(
+            text("""
+                SELECT DISTINCT o.traceparent FROM work_items i JOIN orders o ON o.id = i.order_id
+                WHERE i.id = ANY(:items) AND o.traceparent IS NOT NULL LIMIT :limit
+            """),
+            {"items": list(items), "limit": limit},
+        )
+        return [str(row.traceparent) for row in found]
 
     def fail(self, agent_id: AgentId, failures: Sequence[ItemFailure]) -> set[ItemId]:
         """Report items that could not be run; they are tried again, or dead after too many attempts."""

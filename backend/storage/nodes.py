@@ -128,6 +128,14 @@ class NodeRepository:
             found.setdefault(Market(resource_class, region), []).append(Machine(*stated))
         return found
 
+    def living_of(self, nodes: Collection[NodeId], now: datetime) -> set[NodeId]:
+        """Those of these nodes that are alive, in one statement."""
+        rows = self._connection.execute(
+            text(f"SELECT n.id FROM nodes n WHERE n.id = ANY(:ids) AND {ALIVE}"),
+            {"ids": list(nodes), "alive_since": alive_since(now)},
+        )
+        return {NodeId(row.id) for row in rows}
+
     def set_state(self, node_id: NodeId, state: NodeState) -> None:
         """Let a node drain, come back or leave."""
         self._connection.execute(update(NodeRow).where(NodeRow.id == node_id).values(state=state))
@@ -208,7 +216,8 @@ class OfferRepository:
         rows = self._connection.execute(
             text(
                 f"SELECT o.id, o.version, o.ask_nano_per_slot_s, o.node_id, n.slots, n.busy_slots, {HARDWARE},"
-                f" ARRAY(SELECT m.model_id FROM node_models m WHERE m.node_id = n.id AND m.used_at > :cached_since)"
+                f" ARRAY(SELECT m.model_id FROM node_models m WHERE m.node_id = n.id AND m.used_at > :cached_since),"
+                f" n.external"
                 f" FROM offers o JOIN nodes n ON n.id = o.node_id WHERE o.state = 'open' AND n.state = 'active'"
                 f" AND n.resource_class = :resource_class AND n.region = :region AND n.busy_slots < n.slots"
                 f" AND {ALIVE} ORDER BY n.id FOR UPDATE OF n"
@@ -224,10 +233,11 @@ class OfferRepository:
 
 
 def _ask(row: Row[Any]) -> Ask:
-    offer_id, version, ask_nano, *stated = list(row)
+    offer_id, version, ask_nano, *stated, external = list(row)
     stated[-1] = frozenset(stated[-1])
     machine = Machine(*stated)
-    return Ask(offer_id, machine.node_id, version, machine.slots - machine.busy_slots, ask_nano, machine)
+    free = machine.slots - machine.busy_slots
+    return Ask(offer_id, machine.node_id, version, free, ask_nano, machine, machine.models if external else None)
 
 
 def _node(row: Row[Any]) -> Node:

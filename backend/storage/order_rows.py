@@ -46,6 +46,7 @@ class Order:
     sla: bool = False
     hint: dict[str, Any] | None = None
     traceparent: str | None = None
+    private: bool = False
 
     @property
     def spender(self) -> Spender:

@@ -36,6 +36,14 @@ class OrderWebhookRepository:
             [{"order_id": order, "account_id": account, "url": url} for order, account, url in webhooks],
         )
 
+    def url_of(self, order_id: OrderId) -> str | None:
+        """Who is to be told of an order's end; None if nobody is, or if that is owed already."""
+        found = self._connection.execute(
+            text("SELECT url FROM order_webhooks WHERE order_id = :order"), {"order": order_id}
+        )
+        url: str | None = found.scalar_one_or_none()
+        return url
+
     def take_ended(self, limit: int) -> list[OrderEnd]:
         """Orders that have ended; they are asked for no more, so that each is owed once."""
         rows = self._connection.execute(

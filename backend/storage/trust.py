@@ -83,12 +83,14 @@ class TrustRepository:
     def canaries(self, since: datetime, seed: str, per_node: int, us_max: int, limit: int) -> list[Canary]:
         """A seeded choice of what each node ran and was paid for, of orders placed since then, by model.
 
-        None that was checked before, and none of a provider's own orders: whoever can choose the question knows it.
+        None that was checked before, none of a provider's own orders: whoever can choose the question knows it. And
+        none of private ones, of which nobody here knows question or answer.
         """
         rows: Any = self._connection.execute(
             text(f"""
                 WITH recent AS (
-                    SELECT id, account_id, model_id FROM orders WHERE id >= :first AND state = 'settled'
+                    SELECT id, account_id, model_id FROM orders
+                    WHERE id >= :first AND state = 'settled' AND NOT private
                     ORDER BY id DESC LIMIT {CHOSEN_FROM_MAX}
                 ), lots AS (
                     SELECT i.id, l.node_id, o.model_id, md5(:seed || i.id) AS lot,

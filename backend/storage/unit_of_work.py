@@ -34,6 +34,7 @@ from backend.storage.disputes import DisputeRepository
 from backend.storage.documents import DocumentRepository
 from backend.storage.earnings import EarningsRepository
 from backend.storage.epochs import EpochRepository
+from backend.storage.external_nodes import ExternalNodeRepository
 from backend.storage.facts import FactRepository
 from backend.storage.fees import FeeRepository
 from backend.storage.figures import FigureRepository
@@ -64,11 +65,13 @@ from backend.storage.organisations import OrganisationRepository
 from backend.storage.outbox import OutboxRepository
 from backend.storage.payouts import PayoutRepository
 from backend.storage.price_points import PricePointRepository
+from backend.storage.private_orders import PrivateOrderRepository
 from backend.storage.queues import QueueRepository
 from backend.storage.rates import RateRepository
 from backend.storage.regions import RegionRepository
 from backend.storage.replacements import ReplacementRepository
 from backend.storage.rows import driver_of
+from backend.storage.sealing_keys import SealingKeyRepository
 from backend.storage.sessions import SessionRepository
 from backend.storage.sla import SlaRepository
 from backend.storage.statements import StatementRepository
@@ -122,6 +125,7 @@ class UnitOfWork:
     documents = Repository(DocumentRepository)
     earnings = Repository(EarningsRepository)
     epochs = Repository(EpochRepository)
+    external_nodes = Repository(ExternalNodeRepository)
     facts = Repository(FactRepository)
     fees = Repository(FeeRepository)
     figures = Repository(FigureRepository)
@@ -154,10 +158,12 @@ class UnitOfWork:
     outbox = Repository(OutboxRepository)
     payouts = Repository(PayoutRepository)
     price_points = Repository(PricePointRepository)
+    private_orders = Repository(PrivateOrderRepository)
     queues = Repository(QueueRepository)
     rates = Repository(RateRepository)
     regions = Repository(RegionRepository)
     replacements = Repository(ReplacementRepository)
+    sealing_keys = Repository(SealingKeyRepository)
     sessions = Repository(SessionRepository)
     sla = Repository(SlaRepository)
     statements = Repository(StatementRepository)

@@ -12,7 +12,7 @@ from backend.domain.leases import ItemState
 from backend.domain.work import ATTEMPTS_MAX, Dispatch, PackedUnit, WaitingItem
 from backend.storage.ids import new_id
 from backend.storage.lapses import LAPSE
-from backend.storage.rows import insert_records, insert_rows, update_rows
+from backend.storage.rows import insert_records, insert_rows
 from backend.storage.tables import ItemRow, UnitRow
 
 
@@ -143,25 +143,37 @@ class WorkRepository:
                 for d, unit in zip(dispatches, units, strict=True)
             ],
         )
-        update_rows(
-            self._connection,
-            ItemRow,
-            [
-                {"id": item, "unit_id": dispatch.unit_id, "lease_id": lease, "state": "queued"}
-                for dispatch, unit in zip(dispatches, units, strict=True)
-                for item, lease in unit.items
-            ],
+        if not units:
+            return []
+        placed = [(item, unit, lease) for unit, packed in enumerate(units, 1) for item, lease in packed.items]
+        leases = {lease: place for place, lease in enumerate(dict.fromkeys(lease for _, _, lease in placed), 1)}
+        self._connection.execute(
+            text(
+                "UPDATE work_items i SET state = 'queued', unit_id = (CAST(:units AS uuid[]))[v.unit],"
+                " lease_id = (CAST(:leases AS uuid[]))[v.lease]"
+                " FROM unnest(CAST(:items AS uuid[]), CAST(:unit AS int[]), CAST(:lease AS int[]))"
+                " AS v (id, unit, lease) WHERE i.id = v.id"
+            ),
+            {  # of units and leases there are few: an item names the places of its own among them
+                "units": [dispatch.unit_id for dispatch in dispatches],
+                "leases": list(leases),
+                "items": [item for item, _, _ in placed],
+                "unit": [unit for _, unit, _ in placed],
+                "lease": [leases[lease] for _, _, lease in placed],
+            },
         )
         return dispatches
 
     def lock_committed(self, orders: Collection[OrderId], limit: int) -> list[CommittedItem]:
-        """Items of these orders that ran and are not charged yet, locked until the transaction ends."""
+        """Items of these orders, which the caller has locked, that ran and are not charged yet: nobody else changes
+        them then, so they need no locks of their own.
+        """
         rows: Any = self._connection.execute(
             text("""
                 SELECT i.id, i.order_id, i.billed_us, l.price_nano_per_slot_s, l.earns_nano_per_slot_s,
                        n.account_id, l.node_id
                 FROM work_items i JOIN leases l ON l.id = i.lease_id JOIN nodes n ON n.id = l.node_id
-                WHERE i.order_id = ANY(:orders) AND i.state = 'committed' ORDER BY i.id LIMIT :limit FOR UPDATE OF i
+                WHERE i.order_id = ANY(:orders) AND i.state = 'committed' ORDER BY i.id LIMIT :limit
             """),
             {"orders": list(orders), "limit": limit},
         )
@@ -208,10 +220,15 @@ class WorkRepository:
 
     def mark_settled(self, charges: Sequence[tuple[ItemId, int]]) -> None:
         """Items that are charged, and their charges in nano-credits."""
-        update_rows(
-            self._connection,
-            ItemRow,
-            [{"id": item, "state": "settled", "charged_nano": charge} for item, charge in charges],
+        if not charges:
+            return
+        self._connection.execute(
+            text(
+                "UPDATE work_items i SET state = 'settled', charged_nano = v.charged_nano"
+                " FROM unnest(CAST(:items AS uuid[]), CAST(:charges AS bigint[])) AS v (id, charged_nano)"
+                " WHERE i.id = v.id"
+            ),
+            {"items": [item for item, _ in charges], "charges": [charge for _, charge in charges]},
         )
 
     def cancel(self, orders: Collection[OrderId]) -> None:

@@ -16,7 +16,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
         SELECT 1 FROM nodes n
         JOIN node_models nm ON nm.node_id = n.id AND nm.model_id = m.id
             AND nm.used_at > clock_timestamp() - interval '10 min'
-        WHERE n.queue = a.queue AND n.region IN (SELECT mine.region FROM nodes mine WHERE mine.queue = me.queue)
+        WHERE n.queue = a.queue AND NOT n.external AND n.region IN (SELECT mine.region FROM nodes mine WHERE mine.queue = me.queue)
     )
     ORDER BY md5(a.id::text || me.id::text)
     LIMIT 3

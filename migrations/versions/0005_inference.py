@@ -12,8 +12,24 @@ branch_labels = None
 depends_on = None
 
 SQL = Path(__file__).parent.parent / "sql"
-UP = ("0005_allowances.sql", "0005_batches.sql", "0005_peers.sql", "0005_registry.sql")
-DOWN = ("0005_registry_down.sql", "0005_peers_down.sql", "0005_batches_down.sql", "0005_allowances_down.sql")
+UP = (
+    "0005_allowances.sql",
+    "0005_batches.sql",
+    "0005_kinds.sql",
+    "0005_peers.sql",
+    "0005_registry.sql",
+    "0005_sealing.sql",
+    "0005_work_plans.sql",
+)
+DOWN = (
+    "0005_work_plans_down.sql",
+    "0005_sealing_down.sql",
+    "0005_registry_down.sql",
+    "0005_peers_down.sql",
+    "0005_kinds_down.sql",
+    "0005_batches_down.sql",
+    "0005_allowances_down.sql",
+)
 
 
 def upgrade() -> None:
@@ -52,6 +68,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("done_at IS NULL"),
     )
+    op.create_index(op.f("ix_account_deliveries_subject"), "account_deliveries", ["subject"], unique=False)
     op.create_table(
         "batches",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -162,6 +179,20 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_model_uploads_expires_at"), "model_uploads", ["expires_at"], unique=False)
     op.create_table(
+        "external_nodes",
+        sa.Column("node_id", sa.Uuid(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("credential", sa.Text(), nullable=True),
+        sa.Column("public_only", sa.Boolean(), nullable=False),
+        sa.Column("added_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("state", sa.Text(), server_default=sa.text("'new'"), nullable=False),
+        sa.Column("told", sa.Text(), nullable=True),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("state IN ('new', 'up', 'down')", name=op.f("ck_external_nodes_state")),
+        sa.ForeignKeyConstraint(["node_id"], ["nodes.id"], name=op.f("fk_external_nodes_node_id")),
+        sa.PrimaryKeyConstraint("node_id", name=op.f("pk_external_nodes")),
+    )
+    op.create_table(
         "key_limits",
         sa.Column("key_id", sa.Uuid(), nullable=False),
         sa.Column("side", sa.Text(), nullable=False),
@@ -194,6 +225,55 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("upload_id", "start_byte", name=op.f("pk_model_chunks")),
     )
     op.create_table(
+        "sealing_keys",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("node_id", sa.Uuid(), nullable=False),
+        sa.Column("public", sa.LargeBinary(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("challenge", sa.LargeBinary(), nullable=True),
+        sa.Column("answer_digest", sa.LargeBinary(), nullable=True),
+        sa.Column("challenged_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("proven_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("verified_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "(state IN ('replaced', 'revoked')) = (ended_at IS NOT NULL)", name=op.f("ck_sealing_keys_ended_has_time")
+        ),
+        sa.CheckConstraint(
+            "state <> 'verified' OR verified_at IS NOT NULL", name=op.f("ck_sealing_keys_verified_has_time")
+        ),
+        sa.CheckConstraint(
+            "state IN ('registered', 'proven', 'verified', 'replaced', 'revoked')", name=op.f("ck_sealing_keys_state")
+        ),
+        sa.CheckConstraint("octet_length(public) = 32", name=op.f("ck_sealing_keys_is_x25519")),
+        sa.ForeignKeyConstraint(["node_id"], ["nodes.id"], name=op.f("fk_sealing_keys_node_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sealing_keys")),
+        sa.UniqueConstraint("node_id", "public", name=op.f("uq_sealing_keys_node_id_public")),
+    )
+    op.create_index(
+        "ix_sealing_keys_ended",
+        "sealing_keys",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("state IN ('replaced', 'revoked')"),
+    )
+    op.create_index(
+        "ix_sealing_keys_registered",
+        "sealing_keys",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'registered'"),
+    )
+    op.create_index(
+        "uq_sealing_keys_verified",
+        "sealing_keys",
+        ["node_id"],
+        unique=True,
+        postgresql_where=sa.text("state = 'verified'"),
+    )
+    op.create_table(
         "batch_chunks",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("batch_id", sa.Uuid(), nullable=False),
@@ -204,6 +284,7 @@ def upgrade() -> None:
         sa.Column("from_byte", sa.BigInteger(), nullable=False),
         sa.Column("to_byte", sa.BigInteger(), nullable=False),
         sa.Column("lines", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("output_bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("order_id", sa.Uuid(), nullable=True),
         sa.Column("error", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True),
@@ -216,6 +297,7 @@ def upgrade() -> None:
             "state IN ('waiting', 'placed', 'refused', 'collected')", name=op.f("ck_batch_chunks_state")
         ),
         sa.CheckConstraint("completed >= 0 AND failed >= 0", name=op.f("ck_batch_chunks_counts_not_negative")),
+        sa.CheckConstraint("output_bytes >= 0", name=op.f("ck_batch_chunks_output_bytes_not_negative")),
         sa.ForeignKeyConstraint(["batch_id"], ["batches.id"], name=op.f("fk_batch_chunks_batch_id")),
         sa.ForeignKeyConstraint(["order_id"], ["orders.id"], name=op.f("fk_batch_chunks_order_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_batch_chunks")),
@@ -244,6 +326,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("order_id", name=op.f("pk_order_webhooks")),
     )
     op.create_table(
+        "private_recipients",
+        sa.Column("order_id", sa.Uuid(), nullable=False),
+        sa.Column("key_id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(["key_id"], ["sealing_keys.id"], name=op.f("fk_private_recipients_key_id")),
+        sa.ForeignKeyConstraint(["order_id"], ["orders.id"], name=op.f("fk_private_recipients_order_id")),
+        sa.PrimaryKeyConstraint("order_id", "key_id", name=op.f("pk_private_recipients")),
+    )
+    op.create_index(op.f("ix_private_recipients_key_id"), "private_recipients", ["key_id"], unique=False)
+    op.create_table(
         "pooled_uses",
         sa.Column("order_id", sa.Uuid(), nullable=False),
         sa.Column("lease_id", sa.Uuid(), nullable=False),
@@ -270,7 +361,9 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("stage = 'production' AND deleted_at IS NULL"),
     )
+    op.add_column("nodes", sa.Column("external", sa.Boolean(), server_default=sa.text("false"), nullable=False))
     op.add_column("orders", sa.Column("traceparent", sa.Text(), nullable=True))
+    op.add_column("orders", sa.Column("private", sa.Boolean(), server_default=sa.text("false"), nullable=False))
     op.add_column("units", sa.Column("traces", sa.Text(), nullable=True))
     op.create_check_constraint(
         op.f("ck_models_stage"), "models", "stage IN ('none', 'staging', 'production', 'archived')"
@@ -287,7 +380,9 @@ def downgrade() -> None:
     op.drop_constraint(op.f("ck_models_stage"), "models", type_="check")
     op.drop_constraint(op.f("ck_models_format"), "models", type_="check")
     op.drop_column("units", "traces")
+    op.drop_column("orders", "private")
     op.drop_column("orders", "traceparent")
+    op.drop_column("nodes", "external")
     op.drop_index(
         "uq_models_in_production",
         table_name="models",
@@ -299,12 +394,23 @@ def downgrade() -> None:
     op.drop_column("models", "stage")
     op.drop_column("models", "format")
     op.drop_table("pooled_uses")
+    op.drop_index(op.f("ix_private_recipients_key_id"), table_name="private_recipients")
+    op.drop_table("private_recipients")
     op.drop_table("order_webhooks")
     op.drop_index("ix_gateway_orders_open", table_name="gateway_orders", postgresql_where=sa.text("is_open"))
     op.drop_table("gateway_orders")
     op.drop_table("batch_chunks")
+    op.drop_index("uq_sealing_keys_verified", table_name="sealing_keys", postgresql_where=sa.text("state = 'verified'"))
+    op.drop_index(
+        "ix_sealing_keys_registered", table_name="sealing_keys", postgresql_where=sa.text("state = 'registered'")
+    )
+    op.drop_index(
+        "ix_sealing_keys_ended", table_name="sealing_keys", postgresql_where=sa.text("state IN ('replaced', 'revoked')")
+    )
+    op.drop_table("sealing_keys")
     op.drop_table("model_chunks")
     op.drop_table("key_limits")
+    op.drop_table("external_nodes")
     op.drop_index(op.f("ix_model_uploads_expires_at"), table_name="model_uploads")
     op.drop_index(op.f("ix_model_uploads_account_id_name_sha256"), table_name="model_uploads")
     op.drop_table("model_uploads")
@@ -318,6 +424,7 @@ def downgrade() -> None:
     op.drop_index("ix_batches_due", table_name="batches", postgresql_where=sa.text("tidied_at IS NULL"))
     op.drop_index(op.f("ix_batches_account_id_id"), table_name="batches")
     op.drop_table("batches")
+    op.drop_index(op.f("ix_account_deliveries_subject"), table_name="account_deliveries")
     op.drop_index(
         "ix_account_deliveries_owed", table_name="account_deliveries", postgresql_where=sa.text("done_at IS NULL")
     )

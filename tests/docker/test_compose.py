@@ -10,6 +10,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # its stubs are not among the requirements
 
 from agents.runtimes import container
+from agents.runtimes.faces import FACES
 from agents.runtimes.inside import ANY_ADDRESS, BEAT_FILE
 from backend.domain.fleet import AgentKind
 
@@ -30,8 +31,9 @@ def test_every_kind_of_process_has_a_service_but_the_manager() -> None:
     commands = {name: tuple(service["command"]) for name, service in OURS.items()}
     assert commands.pop("init") == ("backend.cli", "init")
     assert commands.pop("api") == ("backend.api",)
+    assert commands.pop("grpc") == ("backend.gateway.grpc",)
     assert {name: command[:2] for name, command in commands.items()} == {
-        kind.value: ("agents", kind.value) for kind in AgentKind if kind not in {AgentKind.API, AgentKind.MANAGER}
+        kind.value: ("agents", kind.value) for kind in AgentKind if kind not in {*FACES, AgentKind.MANAGER}
     }
 
 

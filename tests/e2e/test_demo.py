@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+import tritonclient.grpc as triton
 
 from backend import embedded
 from tests.waiting import until
@@ -32,6 +33,7 @@ class Folder:
         self.path = path
         clean = {name: value for name, value in os.environ.items() if not name.startswith("SWARMEX_")}
         self.environment = {**clean, "SWARMEX_DATA_FOLDER": str(path), "SWARMEX_API_PORT": "0"}
+        self.environment |= {"SWARMEX_GRPC_PORT": "0"}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """`swarmex` with these arguments, in the background."""
@@ -83,6 +85,7 @@ def test_two_runs_in_a_row_settle_every_order_and_leave_running_what_ran_before(
     assert folder.processes() == []
 
     up = folder.json("up")
+    assert "grpc" not in folder.run("agents", "show"), "nobody asked for it"
     check_report(folder.json("demo"), folder)
     assert folder.json("up")["api"] == up["api"], "a demo in the folder of a market that is up leaves it up"
     findings = folder.json("doctor")["findings"]
@@ -91,8 +94,23 @@ def test_two_runs_in_a_row_settle_every_order_and_leave_running_what_ran_before(
     answer = folder.json("infer", "digits", "--input", str(folder.path / "demo" / "digit.json"), "--key", key)
     assert len(answer["outputs"][0]["data"]) == 1
     assert folder.json("ledger", "audit")["ok"]
-    assert folder.json("down")["processes_stopped"] == 7
+    check_grpc(folder)
+    assert folder.json("down")["processes_stopped"] == 8
     until(lambda: folder.processes() == [], "nothing runs any more")
+
+
+def check_grpc(folder: Folder) -> None:
+    """The gRPC face joins a market that is up, is told of wherever agents are, and is there from then on."""
+    up = folder.json("up", "--grpc")
+    address = (folder.path / "grpc.address").read_text().strip()
+    assert up["grpc"] == folder.json("up")["grpc"] == f"grpc://{address}"
+    with triton.InferenceServerClient(address) as client:
+        assert client.is_server_ready(client_timeout=RUN_TIMEOUT_S)
+    found = [finding for finding in folder.json("doctor")["findings"] if finding["what"] in ("agents", "grpc")]
+    assert [finding["verdict"] for finding in found] == ["ok", "ok"]
+    [agent] = [agent for agent in folder.json("agents", "list") if agent["kind"] == "grpc"]
+    assert (agent["name"], agent["endpoint"]) == ("grpc-0", up["grpc"])
+    assert folder.json("agents", "restart", "grpc")["restarted"][0]["id"] == agent["id"]
 
 
 def check_report(report: dict[str, Any], folder: Folder) -> None:

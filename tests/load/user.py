@@ -9,6 +9,8 @@ from typing import Any
 from locust import FastHttpUser, between, events
 from locust.env import Environment
 
+from tests.load.wishes import MODEL
+
 KEY = "SWARMEX_KEY"
 REQUESTS_MAX = 100_000  # of one run; then it ends, however much time is left
 BUSY = (429, 503)  # with Retry-After: the market says that it is full, which it may
@@ -17,7 +19,7 @@ ZERO: Mapping[str, Any] = {"BOOL": False, "BYTES": ""}
 
 
 class MarketUser(FastHttpUser):
-    """A user with a key who knows one model, the first that the market lists."""
+    """A user with a key who knows one model: that of MODEL in the environment, or the first that the market lists."""
 
     abstract = True
     wait_time = between(0.01, 0.05)
@@ -31,7 +33,9 @@ class MarketUser(FastHttpUser):
 
     def on_start(self) -> None:
         """Look at what there is."""
-        model = self.client.get("/api/v1/models").json()["models"][0]
+        models = self.client.get("/api/v1/models").json()["models"]
+        wanted = os.environ.get(MODEL, models[0]["name"])
+        [model] = [model for model in models if model["name"] == wanted]
         self.model: str = model["name"]
         self.inputs = [_zeros(spec) for spec in model["inputs"]]
 

@@ -77,6 +77,7 @@ def running(
     try:
         for number in range(NODES):
             market.node(f"node-{number}", SLOTS_PER_NODE, pool=POOL)
+        market.node("node-cloud", SLOTS_PER_NODE, pool=POOL, kind="cloud")  # for the tiers that go to no other class
         key = accounts.create_key(market.app.uow(), utc_now(), market.buyer.account_id, Role.USER, "load")
         fleet.set_desired(market.app.uow(), members)
         deployment.start_manager(wired)

@@ -101,7 +101,7 @@ def every_step_of_a_session(market: Market) -> None:
     uow, now = market.app.uow, utc_now()
     order_id = sessions.open_session(uow(), now, market.buyer, "doubling", "medium")
     market.clear()
-    session = sessions.progress(uow(), now, order_id).session
+    session = sessions.progress(uow(), now, order_id).lease
     assert session is not None
     sessions.renew(uow(), now + timedelta(seconds=20), session.lease_id)
     sessions.states(uow(), [session.lease_id])

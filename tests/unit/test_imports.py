@@ -6,7 +6,8 @@ from pathlib import Path
 import grimp
 import pytest
 
-LIBRARIES = {"numpy", "ortools", "scipy"}
+LIBRARIES = {"nacl", "numpy", "ortools", "scipy"}
+SEALING = "backend.domain.private_sealing"  # libsodium draws randomness that nobody else should choose
 # Standard modules that reach the clock, the machine, the network or other processes.
 IMPURE = {
     "asyncio",
@@ -43,8 +44,14 @@ def impure_imports(package: str) -> set[tuple[str, str]]:
     }
 
 
-def test_the_domain_imports_pure_modules_of_the_standard_library_numpy_scipy_and_ortools_only() -> None:
+def test_the_domain_imports_pure_modules_of_the_standard_library_numpy_scipy_ortools_and_nacl_only() -> None:
     assert impure_imports("backend.domain") == set()
+
+
+def test_one_module_of_the_domain_seals() -> None:
+    graph = grimp.build_graph("backend", include_external_packages=True, cache_dir=None)
+    importers = {module for module in graph.find_modules_that_directly_import("nacl") if module.startswith("backend")}
+    assert importers == {SEALING}
 
 
 def test_an_import_of_io_of_the_clock_or_of_another_layer_is_found(

@@ -7,7 +7,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from backend.api.dependencies import Market, Now, gateway_of
-from backend.api.multipart import received
+from backend.api.multipart import FORM_BYTES_MAX, declared_bytes, received
 from backend.api.security import Anyone
 from backend.api.wire.base import Text
 from backend.api.wire.batches import REFUSALS, File, FileDeleted, FileList, content_path
@@ -59,6 +59,8 @@ async def _reader(
 @router.post("", openapi_extra={"requestBody": _FORM})
 async def upload_file(request: Request, caller: Anyone, market: Market, now: Now) -> File:
     """Keep a file; `purpose` is `batch`. It expires after 30 days, or after `expires_after[seconds]`."""
+    at_least = max(1, declared_bytes(request) - FORM_BYTES_MAX)
+    await run_in_threadpool(files.ask_room, market.uow(), caller, at_least)  # before anything is written anywhere
     async with received(request) as form:
         purpose, stays = form.need("purpose"), parse_expiry(form.fields.get("expires_after[seconds]"))
         kept = await run_in_threadpool(

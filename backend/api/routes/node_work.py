@@ -94,7 +94,10 @@ def extend(body: Extend, node: RemoteNode, market: Market) -> Counted:
 @router.post("/work/commit")
 def commit(body: Commit, node: RemoteNode, market: Market, now: Now) -> Counted:
     """Record results; those that counted."""
-    return Counted(items=sorted(node_work.commit(market.uow(), now, node, AgentId(body.agent), body.told())))
+    results = body.told()
+    committed = node_work.commit(market.uow(), now, node, AgentId(body.agent), results)
+    node_work.tell(market.uow(), node, results, committed)
+    return Counted(items=sorted(committed))
 
 
 @router.post("/work/fail")

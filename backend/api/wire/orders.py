@@ -121,6 +121,7 @@ class Order(Answer):
     )
     interruptible: bool = Field(description="Whether it may lose its slots to other orders.")
     sla_required: bool
+    private: bool = Field(default=False, description="Whether its requests and answers are sealed.")
     would_match: dict[str, Any] | None = Field(
         description="What would have matched it in its last auction: the limit to bid, or the needs that were not met;"
         " `kept_free` is the node that empties for it.",
@@ -155,6 +156,7 @@ class Order(Answer):
             needs=order.needs,
             interruptible=order.interruptible,
             sla_required=order.sla,
+            private=order.private,
             would_match=order.hint,
             trace_id=order.trace_id,
         )

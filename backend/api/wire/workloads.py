@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from backend.api.wire.base import Credits, Number, TensorRequest, Tensors, Text, Wire
 from backend.api.wire.needs import Needs
+from backend.api.wire.private import Private
 from backend.domain.machines import NO_NEEDS
 from backend.domain.orders import (
     DEADLINE_S_DEFAULT,
@@ -61,6 +62,10 @@ class Workload(Wire):
         default=None, description="Told of its end: an https URL; signed as `GET /api/v1/webhooks/secret` says."
     )
 
+    private: Private | None = Field(
+        default=None, description="Sealed requests, for nodes with a verified key only; then `requests` is left out."
+    )
+
     @model_validator(mode="after")
     def _one_form_of_input(self) -> Self:
         if self.requests is not None and self.inputs is not None:
@@ -87,4 +92,5 @@ class Workload(Wire):
             interruptible=self.interruptible,
             failover=self.failover,
             webhook=self.webhook,
+            private=self.private.envelope() if self.private else None,
         )

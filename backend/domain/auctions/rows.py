@@ -55,7 +55,10 @@ class Bid:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """An open offer: `slots` free slots at `ask_nano` per slot-second or more; without a machine, a plain one."""
+    """An open offer: `slots` free slots at `ask_nano` per slot-second or more; without a machine, a plain one.
+
+    A node that `serves` some models runs no others; None is any.
+    """
 
     offer_id: OfferId
     node_id: NodeId
@@ -63,6 +66,7 @@ class Ask:
     slots: int
     ask_nano: int
     machine: Machine | None = field(default=None, compare=False)
+    serves: frozenset[ModelId] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

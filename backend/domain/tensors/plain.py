@@ -8,6 +8,17 @@ import numpy as np
 from backend.domain.errors import InvalidTensor
 from backend.domain.tensors.signature import DATATYPES, Array
 
+_KINDS: dict[str, frozenset[type]] = {
+    "b": frozenset({bool}),
+    "O": frozenset({str}),
+    "f": frozenset({int, float}),
+    "i": frozenset({int}),
+    "u": frozenset({int}),
+}
+"""What JSON's values of a datatype may be, by numpy's kind of it."""
+_FINITE = {name: float(np.finfo(dtype).max) for name, dtype in DATATYPES.items() if dtype.kind == "f"}
+FEW = 32  # values that are sooner looked at one by one than by numpy
+
 
 def from_plain(data: object, datatype: str, shape: tuple[int, ...], field: str) -> Array:
     """The array that `data` writes; raises InvalidTensor."""
@@ -51,9 +62,8 @@ def flatten(data: object, shape: tuple[int, ...], field: str) -> list[Any]:
 def _typed(values: list[Any], datatype: str, field: str) -> Array:
     """Values as an array of the datatype, refusing what JSON would let slip (booleans as numbers, overflow, NaN)."""
     dtype = DATATYPES[datatype]
-    kinds: dict[str, set[type]] = {"b": {bool}, "O": {str}, "f": {int, float}}
-    allowed = kinds.get(dtype.kind, {int})
-    if not {type(value) for value in values} <= allowed:
+    allowed = _KINDS[dtype.kind]
+    if not allowed.issuperset(map(type, values)):
         raise InvalidTensor(
             f"a value is not {datatype}",
             field=f"{field}.data",
@@ -64,6 +74,8 @@ def _typed(values: list[Any], datatype: str, field: str) -> Array:
             return np.array([value.encode() for value in values], dtype=object)
         except UnicodeEncodeError:
             raise InvalidTensor("a text is not Unicode", field=f"{field}.data", accepted="whole characters") from None
+    if dtype.kind == "f" and len(values) <= FEW and _all_within(values, _FINITE[datatype]):
+        return np.array(values, dtype=dtype)
     try:
         with np.errstate(over="raise"):
             array = np.array(values, dtype=dtype)
@@ -74,3 +86,11 @@ def _typed(values: list[Any], datatype: str, field: str) -> Array:
             f"a value is out of range for {datatype}", field=f"{field}.data", accepted="finite, in range"
         )
     return array
+
+
+def _all_within(values: list[Any], most: float) -> bool:
+    """Whether every value is finite and no larger than `most`; a loop, since a generator takes as long again."""
+    for value in values:  # noqa: SIM110  see above
+        if not -most <= value <= most:
+            return False
+    return True

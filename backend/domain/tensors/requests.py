@@ -51,6 +51,8 @@ def split_body(body: bytes | bytearray | memoryview, header_length: str | None) 
 
 def parse_request(body: object, signature: Signature) -> dict[str, Array]:
     """The input arrays of a request whose data is JSON; raises InvalidTensor naming the field and what would pass."""
+    if isinstance(body, Mapping):
+        parameters_of(body, "parameters")
     return {given.spec.name: given.array() for given in read_inputs(body, signature)}
 
 
@@ -60,9 +62,9 @@ def read_inputs(body: object, signature: Signature, buffers: memoryview = NOTHIN
         raise InvalidTensor("the request is not a JSON object", field="inputs", accepted='{"inputs": [...]}')
     given = body.get("inputs")
     wanted = {spec.name: spec for spec in signature.inputs}
-    names = ", ".join(wanted)
-    if not isinstance(given, list) or not all(isinstance(tensor, Mapping) for tensor in given):
-        raise InvalidTensor("inputs is not a list of tensors", field="inputs", accepted=f"a list of: {names}")
+    if not isinstance(given, list) or not all(type(tensor) is dict or isinstance(tensor, Mapping) for tensor in given):
+        accepted = f"a list of: {', '.join(wanted)}"
+        raise InvalidTensor("inputs is not a list of tensors", field="inputs", accepted=accepted)
     found: dict[str, GivenTensor] = {}
     taken = 0
     for index, tensor in enumerate(given):
@@ -71,14 +73,17 @@ def read_inputs(body: object, signature: Signature, buffers: memoryview = NOTHIN
             raise InvalidTensor(
                 f"input {shown(name)} is unknown or given twice",
                 field=f"inputs[{index}].name",
-                accepted=f"each once: {names}",
+                accepted=f"each once: {', '.join(wanted)}",
             )
-        size = _raw_part(tensor, len(buffers) - taken, f"inputs[{index}]")
+        field = f"inputs[{index}]"
+        size = _raw_part(tensor, len(buffers) - taken, field)
         buffer = None if size is None else buffers[taken : taken + size]
         taken += size or 0
-        found[name] = _read(tensor, wanted[name], buffer, f"inputs[{index}]")
-    if missing := [name for name in wanted if name not in found]:
-        raise InvalidTensor(f"input {missing[0]!r} is missing", field="inputs", accepted=f"each once: {names}")
+        found[name] = _read(tensor, wanted[name], buffer, field)
+    if len(found) < len(wanted):
+        missing = next(name for name in wanted if name not in found)
+        accepted = f"each once: {', '.join(wanted)}"
+        raise InvalidTensor(f"input {missing!r} is missing", field="inputs", accepted=accepted)
     if taken != len(buffers):
         raise InvalidTensor(
             f"{len(buffers) - taken} bytes belong to no input",
@@ -90,12 +95,14 @@ def read_inputs(body: object, signature: Signature, buffers: memoryview = NOTHIN
 
 def rows_of(arrays: Mapping[str, Array], signature: Signature) -> int:
     """How many rows a request has: the longest free leading axis, or 1 for models of fixed shape."""
-    free = [arrays[spec.name].shape[0] for spec in signature.inputs if spec.shape[:1] == (-1,)]
-    return max(free, default=1)
+    free = [arrays[spec.name].shape[0] for spec in signature.inputs if spec.shape and spec.shape[0] == -1]
+    return max(free) if free else 1
 
 
 def _raw_part(tensor: Mapping[str, Any], left: int, field: str) -> int | None:
     """The size of a tensor's raw buffer, None where its data is JSON."""
+    if "parameters" not in tensor:
+        return None
     parameters = parameters_of(tensor, f"{field}.parameters")
     if "binary_data_size" not in parameters:
         return None
@@ -140,6 +147,9 @@ def _parse_shape(shape: object, spec: TensorSpec, field: str) -> tuple[int, ...]
 
 
 def _fits(shape: list[Any], wanted: Sequence[int]) -> bool:
-    return len(shape) == len(wanted) and all(
-        type(axis) is int and axis >= 1 and fixed in (-1, axis) for axis, fixed in zip(shape, wanted, strict=True)
-    )
+    if len(shape) != len(wanted):
+        return False
+    for axis, fixed in zip(shape, wanted, strict=True):  # a loop, since a generator takes as long again
+        if type(axis) is not int or axis < 1 or (fixed != -1 and fixed != axis):
+            return False
+    return True

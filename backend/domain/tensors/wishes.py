@@ -46,7 +46,7 @@ def read_id(body: Mapping[str, Any]) -> str | None:
 
 
 def parameters_of(holder: Mapping[str, Any], field: str) -> Mapping[str, Any]:
-    """The parameters of a request or tensor, of which any are tolerated but what would need shared memory."""
+    """The parameters of a request or tensor, of which any are tolerated but what cannot be honoured."""
     parameters = holder.get("parameters", {})
     if not isinstance(parameters, Mapping):
         raise InvalidTensor("parameters is an object", field=field, accepted="an object of names and values")
@@ -56,6 +56,13 @@ def parameters_of(holder: Mapping[str, Any], field: str) -> Mapping[str, Any]:
             code="shared_memory_not_offered",
             field=field,
             accepted="data, or binary_data_size and the data after the JSON part",
+        )
+    if "private" in parameters:
+        raise InvalidTensor(
+            "such a request is read on its way: it would not be private",
+            code="private_not_offered",
+            field=field,
+            accepted="an order whose requests are sealed: `private` of `POST /api/v1/workloads`",
         )
     return parameters
 

@@ -25,6 +25,7 @@ STATUS: Mapping[type[errors.SwarmexError], grpc.StatusCode] = {
 }
 ERROR_CODE_KEY = "swarmex-error-code"
 RETRY_KEY = "retry-after"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"  # the same, as clients read it that retry by themselves
 RETRY_AFTER_S = 1
 
 
@@ -44,5 +45,6 @@ def told_with(error: errors.SwarmexError) -> tuple[tuple[str, str], ...]:
     """Trailing metadata of a refusal: its stable code, and when to try again where that is of use."""
     told = [(ERROR_CODE_KEY, error.code)]
     if isinstance(error, errors.Unavailable):
-        told.append((RETRY_KEY, str(getattr(error, "retry_after_s", RETRY_AFTER_S))))
+        after_s = getattr(error, "retry_after_s", RETRY_AFTER_S)
+        told += [(RETRY_KEY, str(after_s)), (PUSHBACK_KEY, str(after_s * 1_000))]
     return tuple(told)

@@ -12,8 +12,7 @@ from backend.domain.errors import Unavailable
 from backend.domain.ids import GatewayId, NodeId, OrderId
 from backend.domain.orders import CloseReason
 from backend.gateway.errors import Busy, code_of
-from backend.gateway.leases import opening
-from backend.gateway.leases.opening import Wanted
+from backend.gateway.leases.opening import Opener, Wanted, open_session
 from backend.gateway.leases.pool_opening import open_pooled
 from backend.gateway.leases.session import Session, SessionKey
 from backend.gateway.limits import LINE_KEPT_S, LINES_MAX, SESSION_TICK_S, SESSIONS_MAX
@@ -38,13 +37,11 @@ class Sessions:
         random: Random | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._market = market
-        self._threads = threads
         self._refuses = refuses
         self._random = random or Random()  # noqa: S311  # spreads load, guards nothing
         self._clock = clock
         self._lines: dict[SessionKey, Line] = {}
-        self._granted = opening.Bell()
+        self._opener = Opener(market, threads)
         self._upkeep = Upkeep(market, threads)
         self.gateway_id = GatewayId(new_id())
 
@@ -132,7 +129,7 @@ class Sessions:
 
     def granted(self) -> None:
         """The market may have decided: those who wait for a lease look now."""
-        self._granted.ring()
+        self._opener.granted.ring()
 
     async def run(self) -> None:
         """Keep the sessions until cancelled."""
@@ -163,6 +160,7 @@ class Sessions:
         ends = [self._end(session, CloseReason.SESSION_IDLE) for session in self._all()]
         await asyncio.gather(*ends, *opening, return_exceptions=True)
         await self._upkeep.close()
+        await self._opener.close()
 
     @staticmethod
     def _used(session: Session) -> Session:
@@ -224,9 +222,9 @@ class Sessions:
         key = wanted.key
         with span("session.open", swarmex__model=key.model, swarmex__tier=str(key.tier)):
             if key.tier == POOL_TIER:
-                session = await open_pooled(self._market, self._threads, self._granted, self.gateway_id, key, never)
+                session = await open_pooled(self._opener, self.gateway_id, key, never)
             else:
-                session = await opening.open_session(self._market, self._threads, self._granted, wanted, never, held)
+                session = await open_session(self._opener, wanted, never, held)
         for outlived in [kept for kept in line.sessions if not kept.paid(utc_now())]:
             self._forget(outlived)
         line.add(session)

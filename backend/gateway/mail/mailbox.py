@@ -13,6 +13,8 @@ from redis.exceptions import RedisError
 
 from backend.domain.ids import NodeId
 from backend.domain.mail import LETTERS_MAX, REQUESTS_BYTES_MAX, MailedAnswer, MailedRequest
+from backend.domain.urgency import PATIENCE_S, kept_of, tier_named
+from backend.gateway.mail.counts import MailCounts
 from backend.gateway.mail.limits import (
     CONNECTIONS_MAX,
     FETCH_S,
@@ -48,11 +50,15 @@ class Mailbox:
         )
         self._prefix = f"{namespace}.mail."
         self.trips = 0  # to Redis, well or not
+        self.counts = MailCounts()
 
     async def put(self, node: NodeId, reply: str, request: MailedRequest) -> bool:
-        """Let a request wait for the node, until it is withdrawn or lapses; False when too many do already."""
+        """Let a request wait for the node, until it is withdrawn or lapses; False when too many do already.
+
+        Some of the places are kept for each tier.
+        """
         fetch_ms = min(request.left_ms, int((FETCH_S + WITHDRAW_S) * 1_000))
-        head = orjson.dumps([request.path, request.header_length, request.traceparent])
+        head = orjson.dumps([request.path, request.header_length, request.traceparent, request.tier])
         return bool(
             await self._trip(
                 self._put(
@@ -61,13 +67,15 @@ class Mailbox:
                         *(request.id, self._request(node), WAITING_MAX, WAITING_BYTES_MAX),
                         *(fetch_ms, request.left_ms - fetch_ms, self._replies(reply), head, request.body),
                         *(self._calls, str(node)),
+                        *(request.tier, int(PATIENCE_S[request.tier] * 1_000_000)),
+                        *(word for kept in kept_of(WAITING_MAX).items() for word in kept),
                     ],
                 )
             )
         )
 
     async def fetch(self, node: NodeId, places: int) -> list[MailedRequest]:
-        """What waits for the node, the oldest first, as much as one message carries; it will not be fetched again."""
+        """What waits for the node, the most urgent first, as much as one message carries; nobody fetches it again."""
         most = min(places, LETTERS_MAX)
         found = await self._trip(
             self._fetch(
@@ -75,7 +83,16 @@ class Mailbox:
                 args=[self._request(node), self._fetched(node), most, REQUESTS_BYTES_MAX, int(SEEN_S * 1_000)],
             )
         )
+        self.counts.fetched += len(found) // 4
         return [_request(*found[at : at + 4]) for at in range(0, len(found), 4)]
+
+    async def waiting(self, requests: Sequence[tuple[NodeId, str]]) -> set[str]:
+        """Those of these requests that their nodes have not fetched."""
+        trip = self._redis.pipeline(transaction=False)
+        for node, request in requests:
+            trip.exists(self._request(node) + request)
+        there = await self._trip(trip.execute())
+        return {request for (_, request), waits in zip(requests, there, strict=True) if waits}
 
     async def withdraw(self, node: NodeId, request: str, *, forget: bool = False) -> tuple[bool, bool]:
         """Whether the request still waited, which it does no longer, and if so whether the node was there lately.
@@ -153,7 +170,7 @@ class Mailbox:
         return f"{self._prefix}calls"
 
     def _ids(self, node: NodeId) -> str:
-        return f"{self._prefix}waiting.{node}"
+        return f"{self._prefix}due.{node}"
 
     def _request(self, node: NodeId) -> str:
         return f"{self._prefix}request.{node}."
@@ -181,8 +198,8 @@ def _client(redis_url: str, timeout_s: float) -> Redis:
 
 
 def _request(name: bytes, left_ms: int, head: bytes, body: bytes) -> MailedRequest:
-    path, header_length, traceparent = orjson.loads(head)
-    return MailedRequest(name.decode(), path, header_length, left_ms, body, traceparent)
+    path, header_length, traceparent, tier = orjson.loads(head)
+    return MailedRequest(name.decode(), path, header_length, left_ms, body, traceparent, tier_named(tier))
 
 
 def _reply(answer: MailedAnswer) -> bytes:

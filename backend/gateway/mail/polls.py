@@ -77,6 +77,7 @@ class MailPolls:
         try:
             missed = [MailedAnswer(one.id, NOT_HANDED_OVER, None, None, b"") for one in await fetching]
             await self._mailbox.answer(node, missed)
+            self._mailbox.counts.returned += len(missed)
         except MailboxAway as error:  # then they wait for an answer in vain
             log.warning("requests_not_handed_back", code=code_of(error), node_id=str(node))
 

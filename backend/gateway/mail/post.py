@@ -4,7 +4,7 @@ At most once: what was not fetched in time never runs, and what was fetched and 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from secrets import token_hex
 from uuid import UUID
 
@@ -15,20 +15,41 @@ from backend.domain.ids import NodeId
 from backend.domain.joining import POLLED
 from backend.domain.mail import ID_CHARS, REQUEST_BYTES_MAX, MailedAnswer, MailedRequest
 from backend.domain.tensors import HEADER_LENGTH
+from backend.domain.urgency import TIER_HEADER, tier_named
 from backend.gateway.errors import code_of
 from backend.gateway.mail.ending import end
 from backend.gateway.mail.limits import FETCH_S, RETRY_S
 from backend.gateway.mail.mailbox import NOT_HANDED_OVER, Mailbox
+from backend.gateway.mail.watch import Living, Watch
 from backend.gateway.routing.node_client import NodeAnswer, NodeBusy, NodeFailed, NodeUnreachable
+from backend.messaging.spans import clock_ns, finished
+from backend.messaging.tracing import carried
+
+NS_PER_US = 1_000
 
 log = structlog.get_logger(__name__)
 
 
-class Post:
-    """The gateway's side; made and used in one event loop. Who asks first starts the one reader of answers."""
+class NodeGone(NodeFailed):
+    """The node fetched the request and fell silent: whether it ran is not known, so it is not run again."""
 
-    def __init__(self, mailbox: Mailbox) -> None:
+    code = "node_gone"
+
+
+async def all_of(nodes: Collection[NodeId]) -> Collection[NodeId]:
+    """All of these nodes live, as far as anybody here knows."""
+    return nodes
+
+
+class Post:
+    """The gateway's side; made and used in one event loop. Who asks first starts the one reader of answers.
+
+    `living` says which of some nodes give signs of life.
+    """
+
+    def __init__(self, mailbox: Mailbox, living: Living = all_of) -> None:
         self.mailbox = mailbox
+        self.watch = Watch(mailbox.waiting, living, self._gone)
         self._name = token_hex(ID_CHARS // 2)
         self._waiting: dict[str, asyncio.Future[MailedAnswer]] = {}
         self._asked = asyncio.Event()
@@ -51,7 +72,7 @@ class Post:
         """The node's answer, whatever it is, within `timeout_s`.
 
         Raises NodeUnreachable or NodeBusy when it was never fetched and so has not run, NodeFailed when it was and is
-        not answered; MailboxAway. Cancelled, it is withdrawn.
+        not answered: NodeGone as soon as its node gives no sign of life; MailboxAway. Cancelled, it is withdrawn.
         """
         node, path = _address(url)
         length = headers.get(HEADER_LENGTH)
@@ -62,23 +83,36 @@ class Post:
             max(1, int(timeout_s * 1_000)),
             bytes(body),
             headers.get("traceparent"),
+            tier_named(headers.get(TIER_HEADER)),
         )
         answer = self._waiting[request.id] = asyncio.get_running_loop().create_future()
+        left_ns = clock_ns()
         self._listen()
         try:
             async with asyncio.timeout(timeout_s):
-                return _read(await self._answered(node, request, answer))
+                told = self._told(await self._answered(node, request, answer))
+                if told.busy_us is not None:  # the machine records nothing that reaches the operator's collector
+                    finished("node.run", max(left_ns, clock_ns() - told.busy_us * NS_PER_US), [carried()])
+                return told
         except asyncio.CancelledError:
+            self.mailbox.counts.deserted += 1
+            self._withdraw(node, request.id)
+            raise
+        except NodeGone:
+            self.mailbox.counts.lost += 1
             self._withdraw(node, request.id)
             raise
         except TimeoutError as error:
+            self.mailbox.counts.lost += 1
             raise NodeFailed("the node did not finish the request") from error
         finally:
+            self.watch.over(request.id)
             del self._waiting[request.id]
 
     async def close(self) -> None:
         """Wait for no answers any more."""
         await asyncio.gather(*self._withdrawing, return_exceptions=True)
+        await self.watch.close()
         await end(self._reader)
         await self.mailbox.close()
 
@@ -86,11 +120,15 @@ class Post:
         self, node: NodeId, request: MailedRequest, answer: "asyncio.Future[MailedAnswer]"
     ) -> MailedAnswer:
         if not await self.mailbox.put(node, self._name, request):
+            self.mailbox.counts.refused += 1
             raise NodeBusy("too many requests wait for the node")
+        self.mailbox.counts.left += 1
+        self.watch.left(request.id, node)
         await asyncio.wait([answer], timeout=FETCH_S)
         if not answer.done():
             waited, there = await self.mailbox.withdraw(node, request.id)
             if waited:
+                self.mailbox.counts.withdrawn += 1
                 raise NodeBusy("the node has no place") if there else NodeUnreachable("the node does not poll")
         return await answer
 
@@ -113,6 +151,19 @@ class Post:
             if answer and (waiting := self._waiting.get(answer.id)) and not waiting.done():
                 waiting.set_result(answer)
 
+    def _told(self, answer: MailedAnswer) -> NodeAnswer:
+        if answer.status == NOT_HANDED_OVER:
+            self.mailbox.counts.withdrawn += 1
+            raise NodeBusy("the node left before it got the request")
+        self.mailbox.counts.answered += 1
+        length = answer.header_length
+        return NodeAnswer(answer.status, answer.body, None if length is None else str(length), answer.busy_us)
+
+    def _gone(self, request: str) -> None:
+        answer = self._waiting.get(request)
+        if answer is not None and not answer.done():
+            answer.set_exception(NodeGone("the node fell silent with the request in its hands"))
+
     def _withdraw(self, node: NodeId, request: str) -> None:
         """Aside: nobody waits for that."""
 
@@ -130,10 +181,3 @@ class Post:
 def _address(url: str) -> tuple[NodeId, str]:
     node, _, path = url.removeprefix(POLLED).partition("/")
     return NodeId(UUID(node)), f"/{path}"
-
-
-def _read(answer: MailedAnswer) -> NodeAnswer:
-    if answer.status == NOT_HANDED_OVER:
-        raise NodeBusy("the node left before it got the request")
-    length = answer.header_length
-    return NodeAnswer(answer.status, answer.body, None if length is None else str(length), answer.busy_us)

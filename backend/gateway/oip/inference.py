@@ -45,7 +45,7 @@ async def serve(gateway: Gateway, principal: Principal, model: ServedModel, payl
         full = Unavailable("the gateway is full", code="overloaded")
         with (
             span("inference.forward", swarmex__model=model.name, swarmex__tier=str(terms.tier)) as forwarding,
-            gateway.requests.place(full),
+            gateway.requests.place(terms.tier, full),
         ):
             served = await forward(gateway, wanted, model, payload)
             forwarding.set(swarmex__node=served.session.node_name, swarmex__attempts=served.attempts)

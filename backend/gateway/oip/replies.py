@@ -68,7 +68,7 @@ def _refusal(answer: NodeAnswer) -> NodeFailed:
 
 
 def receipt(served: Served, now: datetime, ms: float) -> dict[str, str]:
-    """Lease, node, price, charge, time taken, and attempts if above one, by the names that tell them."""
+    """Lease, node, price, charge and what it is of, time taken, attempts if above one, by the names that tell them."""
     session = served.session
     charge_nano = session.charge_nano(now) if served.charge_nano is None else served.charge_nano
     attempts = {"Swarmex-Attempts": str(served.attempts)} if served.attempts > 1 else {}
@@ -77,5 +77,6 @@ def receipt(served: Served, now: datetime, ms: float) -> dict[str, str]:
         "Swarmex-Node": session.node_name,
         "Swarmex-Price": format_credits(session.price_nano_per_slot_s),
         "Swarmex-Charge": format_credits(charge_nano),
+        "Swarmex-Charge-Of": "session" if served.charge_nano is None else "request",
         "Swarmex-Latency-Ms": f"{ms:.3f}",
     }

@@ -45,14 +45,24 @@ _REQUEST = {
 }
 _ANYTHING: dict[str, Any] = {"type": "object"}
 _ERROR = {"type": "object", "properties": {"error": {"type": "string"}}}
-_HEADERS = [
+_HEADERS: list[tuple[str, dict[str, Any], str]] = [
     (
         "Swarmex-Tier",
-        {"enum": ["medium", "large", "enterprise"], "default": "medium"},
-        "Size tier of the session.",
+        {"enum": ["small", "medium", "large", "enterprise"], "default": "medium"},
+        "Size tier: small pays by the request, all others by the session.",
     ),
     ("Swarmex-Limit", {"type": "string", "examples": ["0.000500000"]}, "Credits per slot-second, at most."),
+    ("Swarmex-SLA", {"enum": ["true", "false"]}, "Whether the lease carries the tier's promise."),
+    ("Inference-Header-Content-Length", {"pattern": "^[0-9]{1,11}$"}, "Of the JSON part, where raw tensors follow it."),
 ]
+_RECEIPT = {
+    "Swarmex-Lease": "The lease that answered.",
+    "Swarmex-Node": "Its node.",
+    "Swarmex-Price": "Credits per slot-second.",
+    "Swarmex-Charge": "Credits, of what `Swarmex-Charge-Of` says.",
+    "Swarmex-Charge-Of": "`session`: what the lease has cost so far; `request`: what this request cost (tier small).",
+    "Swarmex-Latency-Ms": "Milliseconds in the gateway, the node's included.",
+}
 
 
 def _operation(
@@ -80,6 +90,12 @@ def _operation(
     if body:
         operation["requestBody"] = {"required": body is _REQUEST, "content": {"application/json": {"schema": body}}}
     if headers:
+        operation["requestBody"]["content"]["application/octet-stream"] = {
+            "schema": {"type": "string", "format": "binary"}
+        }
+        operation["responses"]["200"]["headers"] = {
+            name: {"description": text, "schema": {"type": "string"}} for name, text in _RECEIPT.items()
+        }
         parameters += [
             {"name": name, "in": "header", "schema": {"type": "string", **schema}, "description": text}
             for name, schema, text in _HEADERS

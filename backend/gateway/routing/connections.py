@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from urllib.parse import urlsplit
 
+from backend.domain.tiers import TierName
 from backend.gateway.limits import (
     ANSWER_BYTES_MAX,
     CONNECT_TIMEOUT_S,
@@ -13,6 +14,7 @@ from backend.gateway.limits import (
 )
 from backend.gateway.routing.answer_reader import Reply
 from backend.gateway.routing.connection import Connection, NeverSent
+from backend.gateway.routing.gate import Gate
 
 
 class _Node:
@@ -22,7 +24,7 @@ class _Node:
 
     def __init__(self) -> None:
         self.idle: deque[Connection] = deque()  # the one used last at its end
-        self.places = asyncio.Semaphore(CONNECTIONS_PER_NODE_MAX)
+        self.places = Gate(CONNECTIONS_PER_NODE_MAX)
         self.users = 0
 
 
@@ -32,13 +34,15 @@ class Connections:
     def __init__(self, answer_bytes_max: int = ANSWER_BYTES_MAX) -> None:
         self._answer_bytes_max = answer_bytes_max
         self._loop = asyncio.get_running_loop()
-        self._places = asyncio.Semaphore(CONNECTIONS_MAX)
+        self._places = Gate(CONNECTIONS_MAX)
         self._nodes: dict[str, _Node] = {}
         self._idle = 0
         self._swept_s = self._loop.time()
 
-    async def ask(self, origin: str, head: bytes, body: bytes | memoryview) -> Reply:
+    async def ask(self, origin: str, head: bytes, body: bytes | memoryview, tier: TierName = TierName.MEDIUM) -> Reply:
         """The answer to a request of whoever is at `origin` ("http://host:port"), waiting for a place if all are taken.
+
+        Those who wait are let in by how urgent their tier is.
 
         Raises NeverSent when it cannot have left, BrokenOff when it may have. Cancelling it hangs up.
         """
@@ -47,7 +51,7 @@ class Connections:
             node = self._nodes[origin] = _Node()
         node.users += 1
         try:
-            async with node.places, self._places:
+            async with node.places.of(tier), self._places.of(tier):
                 connection = self._fresh(node) or await self._opened(origin)
                 try:
                     return await connection.ask(head, body)

@@ -83,6 +83,7 @@ async def _ask(
                     payload.header_length,
                     lambda answer: (outputs_of(answer, model.signature, payload.wishes), answer.busy_us),
                     deadline_s - sent_s,
+                    session.key.tier,
                 )
             except asyncio.CancelledError:
                 session.target.left(time.monotonic() - sent_s, time.monotonic())

@@ -1,6 +1,5 @@
 """The pooled connections from the gateway to the nodes' Open Inference Protocol servers."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +9,9 @@ from typing import Protocol, TypeVar
 from backend.domain.errors import Unavailable
 from backend.domain.joining import is_polled
 from backend.domain.tensors import HEADER_LENGTH
+from backend.domain.tiers import TierName
+from backend.domain.urgency import TIER_HEADER, tier_named
+from backend.gateway.deadlines import Deadlines
 from backend.gateway.limits import (
     ANSWER_BYTES_MAX,
     REQUEST_TIMEOUT_S,
@@ -38,7 +40,7 @@ class NodeAnswer:
     """What a node said; not trusted, only bounded."""
 
     status: int
-    body: bytes | bytearray
+    body: bytes | bytearray | memoryview
     header_length: str | None = None  # of its JSON part, where it says so
     busy_us: int | None = None  # that its engine took, where it says so
 
@@ -117,6 +119,7 @@ class NodeClient:
         self._breakers = breakers or Breakers()
         self._breakers.start()
         self._connections = Connections(ANSWER_BYTES_MAX)
+        self._deadlines = Deadlines()
 
     def refuses(self, endpoint: str) -> bool:
         """Whether the breaker of who serves there is open: a request would be refused without being sent."""
@@ -136,19 +139,20 @@ class NodeClient:
         header_length: int | None,
         read: Callable[[NodeAnswer], T],
         timeout_s: float | None = None,
+        tier: str = TierName.MEDIUM,
     ) -> T:
         """What `read` makes of the node's answer; raises NodeUnreachable, NodeFailed or, unasked, NodeCircuitOpen.
 
         Raw buffers follow the first `header_length` bytes of `body`, unless all of it is JSON. An answer for which
         `read` raises NodeFailed counts against the node, NodeAnswered does not. `timeout_s` shortens the client's own
-        time-out. Cancelling it closes the connection to the node.
+        time-out. `tier` says how urgent it is. Cancelling it closes the connection to the node.
         """
         within_s = self.timeout_s if timeout_s is None else min(timeout_s, self.timeout_s)
         if self._polled and is_polled(url):
             self._polled.check(body)
         try:
             return await self._breaker(url).call_async(
-                self._ask, url, _headers(token, header_length), body, read, within_s
+                self._ask, url, _headers(token, header_length, tier), body, read, within_s
             )
         except BreakerOpen as refusal:
             raise NodeCircuitOpen(refusal.retry_s) from refusal
@@ -176,8 +180,8 @@ class NodeClient:
         scheme, _, netloc, path = url.split("/", 3)
         head = _head(netloc, path, headers, len(body))
         try:
-            async with asyncio.timeout(timeout_s):
-                reply = await self._ask_once(f"{scheme}//{netloc}", head, body)
+            with self._deadlines.within(timeout_s):
+                reply = await self._ask_once(f"{scheme}//{netloc}", head, body, tier_named(headers[TIER_HEADER]))
         except NeverSent as error:
             raise NodeUnreachable("the node cannot be reached") from error
         except AboveLimit as error:
@@ -189,12 +193,12 @@ class NodeClient:
         length = said.get(LENGTH_HEADER)
         return NodeAnswer(reply.status, reply.body, length.decode("latin-1") if length is not None else None, busy_us)
 
-    async def _ask_once(self, origin: str, head: bytes, body: bytes | memoryview) -> Reply:
+    async def _ask_once(self, origin: str, head: bytes, body: bytes | memoryview, tier: TierName) -> Reply:
         """Ask; a second time only if the first cannot have left."""
         for _ in range(ATTEMPTS_MAX - 1):
             with suppress(NeverSent):
-                return await self._connections.ask(origin, head, body)
-        return await self._connections.ask(origin, head, body)
+                return await self._connections.ask(origin, head, body, tier)
+        return await self._connections.ask(origin, head, body, tier)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -205,8 +209,8 @@ def _busy_us(told: bytes) -> int | None:
     return int(told) if told.isdigit() and len(told) < BUSY_DIGITS_MAX else None
 
 
-def _headers(token: str, header_length: int | None) -> dict[str, str]:
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+def _headers(token: str, header_length: int | None, tier: str) -> dict[str, str]:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", TIER_HEADER: tier}
     if header_length is not None:
         headers |= {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(header_length)}
     if (trace := carried()) is not None:

@@ -22,6 +22,7 @@ from backend.storage.tables.billing import (
 from backend.storage.tables.budgets import AlertRow, BaselineRow, BudgetRow, BudgetUseRow
 from backend.storage.tables.coordination import FactRow, JointPartRow, JointTaskRow, NamedLeaseRow
 from backend.storage.tables.dead_letters import DeadLetterRow
+from backend.storage.tables.external import ExternalNodeRow
 from backend.storage.tables.fleet import AgentRow, FleetManagerRow, FleetRow, ScalingRow
 from backend.storage.tables.incidents import IncidentDeliveryRow, IncidentRow
 from backend.storage.tables.joining import JoinTokenRow, NodeKeyRow, OverstatedRow, RemoteUnitRow
@@ -50,6 +51,7 @@ from backend.storage.tables.money import (
 from backend.storage.tables.quality import SlaSessionShareRow, SlaShareRow, SlaWindowRow, TrustEventRow
 from backend.storage.tables.rates import KeyLimitRow
 from backend.storage.tables.registry import ModelAliasRow, ModelChunkRow, ModelNameRow, ModelUploadRow
+from backend.storage.tables.sealing_keys import PrivateRecipientRow, SealingKeyRow
 from backend.storage.tables.work import ItemRow, LeaseRow, ModelRow, OutboxRow, UnitRow, WindowRow
 
 __all__ = [
@@ -74,6 +76,7 @@ __all__ = [
     "DocumentNumberRow",
     "DocumentRow",
     "EpochRow",
+    "ExternalNodeRow",
     "FactRow",
     "FeeRow",
     "FileRow",
@@ -116,9 +119,11 @@ __all__ = [
     "PayoutRow",
     "PooledUseRow",
     "PricePointRow",
+    "PrivateRecipientRow",
     "RegionLinkRow",
     "RemoteUnitRow",
     "ScalingRow",
+    "SealingKeyRow",
     "SlaSessionShareRow",
     "SlaShareRow",
     "SlaWindowRow",

@@ -83,7 +83,8 @@ class BatchRow(Base):
 class BatchChunkRow(Base):
     """Lines of a batch that one order carries: the order is written in the same transaction, so there is one at most.
 
-    `lines` are line number, custom_id and rows of each, in the order of the order's items.
+    `lines` are line number, custom_id and rows of each, in the order of the order's items. `output_bytes` is what its
+    results are expected to fill and, once they are collected, what they do.
     """
 
     __tablename__ = "batch_chunks"
@@ -92,6 +93,7 @@ class BatchChunkRow(Base):
         UniqueConstraint("batch_id", "number"),
         CheckConstraint("(state = 'placed') <= (order_id IS NOT NULL)", name="placed_has_order"),
         CheckConstraint("completed >= 0 AND failed >= 0", name="counts_not_negative"),
+        CheckConstraint("output_bytes >= 0", name="output_bytes_not_negative"),
     )
 
     id: Mapped[Key]
@@ -103,6 +105,7 @@ class BatchChunkRow(Base):
     from_byte: Mapped[int] = mapped_column(BigInteger)
     to_byte: Mapped[int] = mapped_column(BigInteger)
     lines: Mapped[list[object]] = mapped_column(JSONB)
+    output_bytes: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     order_id: Mapped[UUID | None] = mapped_column(ForeignKey("orders.id"), unique=True)
     error: Mapped[dict[str, object] | None] = mapped_column(JSONB)
     retry_at: Mapped[datetime | None]
@@ -114,7 +117,10 @@ class AccountDeliveryRow(Base):
     """What an account's own webhook is owed: done when it was taken or given up."""
 
     __tablename__ = "account_deliveries"
-    __table_args__ = (Index("ix_account_deliveries_owed", "due_at", postgresql_where=text("done_at IS NULL")),)
+    __table_args__ = (
+        Index("ix_account_deliveries_owed", "due_at", postgresql_where=text("done_at IS NULL")),
+        Index(None, "subject"),
+    )
 
     id: Mapped[Key]
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"))

@@ -51,6 +51,7 @@ class NodeRow(Base):
     residency: Mapped[str | None]  # the jurisdiction that its data stays in
     latency_ms: Mapped[int] = mapped_column(server_default=text("0"))  # to its region's users, as its provider states
     trust_ppm: Mapped[int] = mapped_column(server_default=text(str(TRUST_NEW_PPM)))  # what matching may count on
+    external: Mapped[bool] = mapped_column(server_default=text("false"))  # somebody else's server, with its models only
     created_at: Mapped[datetime]
 
 
@@ -224,6 +225,7 @@ class OrderRow(Base):
     started_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
     traceparent: Mapped[str | None]  # of the request that placed it
+    private: Mapped[bool] = mapped_column(server_default=text("false"))  # sealed: see private_recipients
 
 
 class EpochRow(Base):

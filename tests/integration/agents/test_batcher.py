@@ -2,112 +2,25 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from random import Random
 
-import numpy as np
 import pytest
 
-from agents.engines.base import InferenceFailed, Loaded
-from agents.engines.onnx import OnnxEngine
+from agents.engines.base import InferenceFailed
 from agents.inference import batcher as batching
-from agents.inference.admission import Admission, Draining, Full
-from agents.inference.batcher import Batcher
+from agents.inference.admission import Draining, Full
 from agents.inference.execution import Execution
-from agents.inference.models import LoadedModels
-from agents.model_cache import ModelCache
 from backend.domain.errors import ChecksumMismatch
-from backend.domain.tensors import Array
-from backend.domain.work import ModelRef
-from backend.storage.objects import ObjectStore
+from tests.integration.agents.gated import Stand, on, values_of
 from tests.onnx_files import reference_to, write_doubling
-from tests.waiting import FOREVER_S, PATIENCE_S, until
-
-
-class GatedEngine:
-    """ONNX models that note the rows of each run, wait at a gate, and break on what is below zero."""
-
-    def __init__(self) -> None:
-        self.rows: list[int] = []
-        self.open = threading.Event()
-        self.open.set()
-        self.begun = threading.Semaphore(0)
-
-    def load(self, path: Path) -> Loaded:
-        return _Gated(self, OnnxEngine().load(path))
-
-
-class _Gated:
-    def __init__(self, engine: GatedEngine, model: Loaded) -> None:
-        self._engine = engine
-        self._model = model
-
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        self._engine.rows.append(len(inputs["x"]))
-        self._engine.begun.release()
-        assert self._engine.open.wait(PATIENCE_S)
-        if (inputs["x"] < 0).any():
-            raise InferenceFailed("below zero")
-        return self._model.run(inputs)
-
-
-class Stand:
-    """A batcher over one model, loaded and warmed up."""
-
-    def __init__(self, folder: Path, engine: GatedEngine, in_flight_max: int, threads: int) -> None:
-        store = ObjectStore((folder / "objects").as_uri())
-        path = write_doubling(folder / "m.onnx")
-        store.put_file(path, "models/m.onnx")
-        self.ref = reference_to(path)
-        self.engine = engine
-        self.models = LoadedModels(ModelCache(folder / "cache", store), engine)
-        self.models.load(self.ref)
-        held = self.models.peek(self.ref.checksum)
-        assert held is not None
-        held.batch.rows = 8
-        engine.rows.clear()
-        engine.begun = threading.Semaphore(0)
-        self.admission = Admission(in_flight_max, threads)
-        self.batcher = Batcher(self.models, self.admission)
-
-    def ask(self, *values: float, ref: ModelRef | None = None) -> "asyncio.Task[Execution]":
-        inputs = {"x": np.array([[value, value] for value in values], np.float32)}
-        return asyncio.ensure_future(self.batcher.run(ref or self.ref, inputs))
-
-    async def one_runs(self) -> "asyncio.Task[Execution]":
-        """Shut the gate with one request before it."""
-        self.engine.open.clear()
-        first = self.ask(1)
-        await asyncio.to_thread(self.engine.begun.acquire)
-        return first
-
-
-def on(folder: Path, steps: Callable[[Stand], Awaitable[None]], in_flight_max: int = 64, threads: int = 2) -> None:
-    """Run `steps` on a stand, in a loop of its own."""
-    engine = GatedEngine()
-
-    async def main() -> None:
-        stand = Stand(folder, engine, in_flight_max, threads)
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                await steps(stand)
-        finally:
-            engine.open.set()
-            stand.admission.close()
-
-    asyncio.run(main())
+from tests.waiting import FOREVER_S, until
 
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody runs beside the batch that is under way, unless a test wants it."""
     monkeypatch.setattr(batching, "DELAY_MAX_S", FOREVER_S)
-
-
-def values_of(done: Execution) -> list[float]:
-    values: list[float] = done.outputs["y"][:, 0].tolist()
-    return values
 
 
 def test_a_lone_request_is_not_delayed(tmp_path: Path) -> None:
@@ -283,7 +196,7 @@ def test_nothing_is_kept_of_requests_that_are_over(tmp_path: Path) -> None:
     async def steps(stand: Stand) -> None:
         await asyncio.gather(*(stand.ask(n) for n in range(50)))
         assert stand.batcher._lanes == {}
-        assert stand.admission._in_flight == 0
+        assert stand.admission.in_flight == 0
 
     on(tmp_path, steps)
 
@@ -311,7 +224,7 @@ def test_whoever_leaves_and_whoever_fails_the_others_get_their_own_answers(
                 assert isinstance(task.exception(), InferenceFailed)
             else:
                 assert values_of(task.result()) == [2 * value for value in values]
-        idle = asyncio.to_thread(until, lambda: not (stand.admission._in_flight or stand.batcher._lanes), "it is idle")
+        idle = asyncio.to_thread(until, lambda: not (stand.admission.in_flight or stand.batcher._lanes), "it is idle")
         await idle
         assert stand.batcher.counts.runs < stand.batcher.counts.requests
 

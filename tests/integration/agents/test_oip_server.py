@@ -352,7 +352,7 @@ def test_a_client_that_leaves_gives_its_place_back_and_its_queued_work_is_not_do
     def in_flight(count: int) -> None:
         app = narrow.server._app
         assert app is not None
-        until(lambda: app.admission._in_flight == count, f"{count} are in flight")
+        until(lambda: app.admission.in_flight == count, f"{count} are in flight")
 
     with ThreadPoolExecutor(2) as pool:
         running = pool.submit(narrow.infer, request((1.0, 2.0)))

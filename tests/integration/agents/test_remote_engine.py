@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.engines import remote
 from agents.engines.base import Engine, InferenceFailed, ModelUnusable
 from agents.engines.formats import ONNX, REMOTE, Engines
 from agents.engines.onnx import OnnxEngine
@@ -22,7 +21,9 @@ from agents.oip_server import OipServer
 from backend.domain.remote_models import FORMAT
 from backend.domain.tensors import DATATYPES
 from backend.domain.work import ModelRef
+from backend.messaging import inference_server
 from backend.messaging.breakers import Breakers
+from backend.messaging.inference_server import InferenceServer, ServerRefused
 from backend.storage.objects import ObjectStore
 from tests.onnx_files import DOUBLING, reference_to, write_doubling
 from tests.waiting import PATIENCE_S
@@ -215,10 +216,12 @@ def test_a_refusal_is_told_in_the_servers_words_and_not_repeated(tmp_path: Path,
     loaded = engine(backend.host).load(document(tmp_path, backend.host))
     backend.fails(400, b'{"error": "x is negative"}')
     backend.asked.clear()
-    for _ in range(2 * (remote.BREAKER_POLICY.fail_max or 0)):
+    for _ in range(2 * (inference_server.BREAKER_POLICY.fail_max or 0)):
         with pytest.raises(InferenceFailed, match="x is negative"):
             loaded.run(ROWS)
-    assert len(backend.asked) == 2 * (remote.BREAKER_POLICY.fail_max or 0), "nor does it speak against the server"
+    assert len(backend.asked) == 2 * (inference_server.BREAKER_POLICY.fail_max or 0), (
+        "nor does it speak against the server"
+    )
 
 
 def test_nobody_is_sent_elsewhere(tmp_path: Path, backend: Backend) -> None:
@@ -231,25 +234,24 @@ def test_nobody_is_sent_elsewhere(tmp_path: Path, backend: Backend) -> None:
 def test_a_busy_server_is_asked_once_more_and_one_that_stays_away_not_for_a_while(
     tmp_path: Path, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "delay_s", lambda *_: 0.0)
+    monkeypatch.setattr(inference_server, "delay_s", lambda *_: 0.0)
     loaded = engine(backend.host).load(document(tmp_path, backend.host))
     backend.fails(503)
     backend.asked.clear()
     with pytest.raises(BackendAway, match="503"):
         loaded.run(ROWS)
-    assert len(backend.asked) == remote.ATTEMPTS_MAX
-    for _ in range(remote.BREAKER_POLICY.fail_max or 0):
+    assert len(backend.asked) == inference_server.ATTEMPTS_MAX
+    for _ in range(inference_server.BREAKER_POLICY.fail_max or 0):
         with pytest.raises(BackendAway):
             loaded.run(ROWS)
-    assert len(backend.asked) == remote.BREAKER_POLICY.fail_max
+    assert len(backend.asked) == inference_server.BREAKER_POLICY.fail_max
 
 
-def test_an_answer_without_end_is_not_kept(tmp_path: Path, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = engine(backend.host).load(document(tmp_path, backend.host))
-    monkeypatch.setattr(remote, "ANSWER_BYTES_MAX", 1_000)
+def test_an_answer_without_end_is_not_kept(backend: Backend) -> None:
+    server = InferenceServer(f"http://{backend.host}", None)
     backend.fails(200, b" " * 2_000)
-    with pytest.raises(InferenceFailed, match="too large"):
-        loaded.run(ROWS)
+    with pytest.raises(ServerRefused, match="too large"):
+        server.call("POST", "/v2/models/m/infer", b"{}", bytes_max=1_000)
 
 
 @pytest.mark.parametrize("datatype", sorted(DATATYPES))

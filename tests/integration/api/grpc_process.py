@@ -1,9 +1,9 @@
-"""`swarmex grpc` as a process, since its messages and a client's cannot be in one."""
+"""`swarmex grpc` as a process, as it always runs."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +11,16 @@ from backend.bootstrap import Swarmex
 from tests.waiting import until
 
 ADDRESS_FILE = "grpc.address"
+MODULE = "backend.gateway.grpc"
+# With other limits than the usual ones, which would take minutes or thousands of connections to reach.
+LIMITED = """
+import sys
+from backend.gateway import limits
+for name, value in (word.split("=") for word in sys.argv[1:]):
+    setattr(limits, name, type(getattr(limits, name))(value))
+from backend.gateway.grpc.__main__ import main
+sys.exit(main())
+"""
 
 
 def environment(market: Swarmex, folder: Path) -> dict[str, str]:
@@ -23,14 +33,20 @@ def environment(market: Swarmex, folder: Path) -> dict[str, str]:
         "SWARMEX_REDIS_URL": settings.redis_url,
         "SWARMEX_BUS_NAMESPACE": settings.bus_namespace,
         "SWARMEX_DATA_FOLDER": str(folder),
+        "SWARMEX_GRPC_PORT": "0",
     }
 
 
 @contextmanager
-def grpc_process(market: Swarmex, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """The process and its address, until the block ends."""
-    command = [sys.executable, "-m", "backend.gateway.grpc", "127.0.0.1", "0"]  # as `swarmex grpc --port 0` ends up
-    with subprocess.Popen(command, env=environment(market, folder), stderr=subprocess.PIPE) as running:
+def grpc_process(
+    market: Swarmex, folder: Path, limits: Mapping[str, float] | None = None, **settings: object
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The process and its address, until the block ends; with settings of its own, and limits of the gateway's."""
+    chosen = {f"SWARMEX_{name.upper()}": str(value) for name, value in settings.items()}
+    command = [sys.executable, "-m", MODULE]  # as `swarmex grpc` ends up
+    if limits:
+        command = [sys.executable, "-c", LIMITED, *(f"{name}={value}" for name, value in limits.items())]
+    with subprocess.Popen(command, env=environment(market, folder) | chosen, stderr=subprocess.PIPE) as running:
         try:
             until(lambda: (folder / ADDRESS_FILE).exists() or running.poll() is not None, "it is up, or has ended")
             assert running.returncode is None, running.communicate()[1].decode()

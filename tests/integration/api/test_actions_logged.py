@@ -5,19 +5,20 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from backend.bootstrap import Swarmex, new_id, utc_now
 from backend.domain.access import Spender
 from backend.domain.ids import HoldId, TransferId
+from backend.domain.joining import PROTOCOL
 from backend.domain.metering import PRICES_FROM, MeterPrice
-from backend.domain.nodes import NodeSpec
 from backend.domain.uploads import digest_header
-from backend.services import escrow, incidents, joining, log
+from backend.services import escrow, incidents, log
 from backend.storage.log import Told as Entry
-from tests.integration.api.callers import Callers, Client
+from tests.integration.api.callers import TIMEOUT_S, Callers, Client
 from tests.integration.api.requests import workload
-from tests.integration.api.route_table import CLOSED, CLOUD_EVENT
+from tests.integration.api.route_table import CLOUD_EVENT, NODE_ROUTES, ROUTES
 from tests.integration.api.supply import Supply
 from tests.integration.api.test_money_routes import NANO, charged_order
 from tests.onnx_files import write_doubling
@@ -26,8 +27,12 @@ from tests.onnx_files import write_doubling
 OF_ITSELF = {"POST /api/v1/orders", "POST /api/v1/orders:batch", "POST /api/v1/quotes", "POST /api/v1/workloads"}
 # What keeps its own record, and is told in the log only where an admin does it for somebody else.
 OF_ITSELF |= {"POST /v1/files", "DELETE /v1/files/{file_id}", "POST /v1/batches", "POST /v1/batches/{batch_id}/cancel"}
+# A look at a server changes nothing.
+OF_ITSELF |= {"POST /api/v1/nodes/external/{node_id}/check"}
 # A chunk is a part of an upload, which is told when it begins and when it ends.
 OF_ITSELF |= {"PUT /api/v1/models/uploads/{upload_id}"}
+# Work that is claimed, beaten for and committed keeps its own record: claims, receipts and the ledger.
+OF_ITSELF |= {str(route) for route in NODE_ROUTES if route.path.startswith("/api/v1/node/work/")}
 LONG_AGO = timedelta(days=70)
 
 
@@ -53,6 +58,21 @@ class Told:
             assert [last] == before
             assert (entry.actor_id, entry.key_id) == (client.account_id, client.key.key_id)
         return answer.json() if answer.content else None
+
+    def do_as_node(self, http: httpx.Client, owner: Client, route: str, body: dict[str, Any] | None = None) -> Any:
+        """As `do`, with a node's key or token: told as done for its owner."""
+        method, path = route.split()
+        before = self._newest()
+        answer = http.request(
+            method, owner.base_url.join(f"/api/v1{path}"), json=body and {"version": PROTOCOL, **body}
+        )
+        assert answer.is_success, answer.text
+        self.routes.add(f"{method} /api/v1{path}")
+        with self.subtests.test(route):
+            [entry, last] = self._newest(2)
+            assert [last] == before
+            assert entry.actor_id == owner.account_id
+        return answer.json()
 
     def _newest(self, count: int = 1) -> list[Entry]:
         return log.list_entries(self.market.uow(), limit=count)
@@ -84,7 +104,7 @@ def test_every_route_that_changes_money_or_access_is_told_in_the_log(
     _money(told, market, callers)
     _orders(told, market, callers, supply)
     _models(told, provider, tmp_path)
-    assert told.routes == {str(route) for route in CLOSED if route.method != "GET"} - OF_ITSELF
+    assert told.routes == {str(route) for route in (*ROUTES, *NODE_ROUTES) if route.method != "GET"} - OF_ITSELF
     shown = admin.get("/api/v1/audit-log", params={"limit": log.LIST_MAX}).text
     secrets = [*told.secrets, admin.key.secret, provider.key.secret, user.key.secret]
     assert len(secrets) > 4
@@ -108,16 +128,26 @@ def _access(told: Told, admin: Client, provider: Client, user: Client) -> None:
     node_id = told.do(provider, "POST /nodes", node)["id"]
     told.do(provider, "POST /offers", {"node": node_id, "ask": "1"})
     told.do(provider, "POST /nodes/{node_id}/drain", node_id=node_id)
+    server = {"name": "triton", "url": "https://models.example", "resource_class": "cloud", "region": "south"}
+    made = told.do(provider, "POST /nodes/external", server | {"credential": "hush-7f3a", "ask": "1"})
+    told.secrets.append("hush-7f3a")
+    told.do(provider, "DELETE /nodes/external/{node_id}", node_id=made["node"]["id"])
     token = told.do(provider, "POST /nodes/join-tokens", {"resource_class": "fog", "region": "south"})
     told.secrets.append(token["secret"])
     spare = told.do(provider, "POST /nodes/join-tokens", {"resource_class": "fog", "region": "south"})
     told.secrets.append(spare["secret"])
     told.do(provider, "DELETE /nodes/join-tokens/{token_id}", token_id=spare["id"])
-    machine = NodeSpec("attic", "", "", 1)
-    remote = joining.join(told.market.uow(), utc_now(), token["secret"], machine)
-    token = told.do(provider, "POST /nodes/{node_id}/join-tokens", {}, node_id=remote.node.id)
-    told.secrets += [token["secret"], remote.secret]
-    told.do(provider, "DELETE /nodes/{node_id}/keys", node_id=remote.node.id)
+    with httpx.Client(timeout=TIMEOUT_S) as http:
+        machine = {"token": token["secret"], "name": "attic", "slots": 1}
+        remote = told.do_as_node(http, provider, "POST /nodes/join", machine)
+        http.headers["Authorization"] = f"Bearer {remote['key']}"
+        told.do_as_node(http, provider, "POST /node/offer", {"ask": "1"})
+        told.do_as_node(http, provider, "POST /node/hardware", {"cores": 3})
+        told.do_as_node(http, provider, "POST /node/drain")
+    node_id = remote["node"]["id"]
+    token = told.do(provider, "POST /nodes/{node_id}/join-tokens", {}, node_id=node_id)
+    told.secrets += [token["secret"], remote["key"]]
+    told.do(provider, "DELETE /nodes/{node_id}/keys", node_id=node_id)
 
 
 def _money(told: Told, market: Swarmex, callers: Callers) -> None:

@@ -1,9 +1,14 @@
 """Whatever is sent to be inferred, the server answers what was wrong with it, and goes on to serve."""
 
+import gzip
 import json
+import resource
 import struct
+import zlib
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -56,4 +61,88 @@ def test_no_body_brings_the_server_down(callers: Callers, supply: Supply) -> Non
         served += answer.status_code == 200
 
     ask()
+    assert callers.user.post(INFER, json=body()).status_code == 200
+
+
+BOMB = bytes(100 << 20)  # what a few kilobytes become when they are unpacked
+GROWTH_MAX = 4 << 20  # in a spell: less than a single request of them has
+ROUNDS = 8  # in a spell
+SPELLS_MAX = 8  # the allocator's own pools grow at first, and then no more
+
+
+def peak_bytes() -> int:
+    """The most memory that this process, and so the server in it, has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        ("gzip", gzip.compress(BOMB, mtime=0)),
+        ("deflate", zlib.compress(BOMB)),
+        ("gzip", gzip.compress(json.dumps(body()).encode(), mtime=0)),
+        ("gzip, gzip", gzip.compress(gzip.compress(BOMB, mtime=0), mtime=0)),
+        ("br", b"\x0b\x02\x80"),
+        ("x" * 3_000, b"{}"),
+    ],
+    ids=["gzip-bomb", "deflate-bomb", "gzip", "twice", "brotli", "unknown"],
+)
+def test_what_is_packed_is_refused_and_never_unpacked(
+    callers: Callers, supply: Supply, encoding: str, packed: bytes
+) -> None:
+    before = peak_bytes()
+    answer = callers.user.post(INFER, content=packed, headers={"Content-Encoding": encoding})
+    assert (answer.status_code, answer.headers["Swarmex-Error-Code"]) == (400, "compression_not_offered")
+    assert peak_bytes() - before < len(BOMB) // 2
+    for path in ("/api/v1/orders", "/v1/batches"):
+        refused = callers.user.post(path, content=packed, headers={"Content-Encoding": encoding})
+        assert 400 <= refused.status_code < 500, "as JSON it cannot be read"
+    assert peak_bytes() - before < len(BOMB) // 2
+
+
+def hostile() -> Iterator[tuple[bytes, dict[str, str]]]:
+    """Requests that claim to be, or would become, much more than they are."""
+    head = json.dumps(
+        {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2**40, 4], "parameters": {"binary_data_size": 2**42}}]}
+    ).encode()
+    yield head, {LENGTH: str(len(head))}
+    yield b"{}", {LENGTH: "9" * 18}
+    yield b"{}", {LENGTH: "-2"}
+    yield b"{}" * 10, {LENGTH: "0"}
+    yield b"[" * 1_000_000, {}
+    yield b'{"inputs":' * 300_000, {}
+    yield b'{"inputs":[' + b"{}," * 300_000 + b"{}]}", {}
+    yield b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":[NaN,Infinity,1,2]}]}', {}
+    yield b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":' + b"[" * 900 + b"]" * 900 + b"}]}", {}
+    yield b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":[' + b"1," * 1_000_000 + b"1]}]}", {}
+    yield b'{"id":"' + b"z" * 1_000_000 + b'","inputs":[]}', {}
+    yield b"\x00" * 1_000_000, {}
+
+
+def test_memory_does_not_grow_with_hostile_requests(callers: Callers, supply: Supply) -> None:
+    sent = list(hostile())  # once: clients keep what they sent until the collector comes by
+
+    def ask() -> None:
+        for content, headers in sent:
+            answer = callers.user.post(INFER, content=content, headers=headers)
+            assert answer.status_code == 400, (content[:60], answer.text[:300])
+            assert len(answer.content) < 2_000, "what was sent is not repeated"
+
+    growths: list[int] = []
+    while not growths or (growths[-1] >= GROWTH_MAX and len(growths) < SPELLS_MAX):
+        before = peak_bytes()
+        for _ in range(ROUNDS):
+            ask()
+        growths.append(peak_bytes() - before)
+    assert growths[-1] < GROWTH_MAX, "what is kept of each round would grow by more in every spell"
+    assert callers.user.post(INFER, json=body()).status_code == 200
+
+
+def test_a_body_that_declares_no_length_is_read_up_to_the_limit_only(callers: Callers, supply: Supply) -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(64):
+            yield bytes(1 << 20)
+
+    answer = callers.user.post(INFER, content=endless())
+    assert answer.status_code == 413, answer.text
     assert callers.user.post(INFER, json=body()).status_code == 200

@@ -22,7 +22,7 @@ from backend.bootstrap import Swarmex
 from backend.domain.tensors import DATATYPES
 from tests.integration.api.callers import TIMEOUT_S, Callers
 from tests.integration.api.every_datatype import inputs, register_every, same, values
-from tests.integration.api.grpc_process import ADDRESS_FILE, environment, grpc_process
+from tests.integration.api.grpc_process import ADDRESS_FILE, MODULE, environment, grpc_process
 from tests.integration.api.requests import ROW
 from tests.integration.api.slow_node import SlowNode
 from tests.integration.api.supply import ASK_NANO, Supply
@@ -247,10 +247,10 @@ def test_a_second_server_on_the_same_folder_keeps_its_own_address(
 def test_a_port_that_is_taken_is_an_error_with_a_reason(market: Swarmex, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        for command in (["backend.cli", "grpc", "--port", port], ["backend.gateway.grpc", "127.0.0.1", port]):
+        told = environment(market, tmp_path) | {"SWARMEX_GRPC_PORT": port}
+        for command in (["backend.cli", "grpc", "--port", port], [MODULE]):
             ended = subprocess.run(
-                [sys.executable, "-m", *command],
-                env=environment(market, tmp_path), capture_output=True, check=False,
-            )  # fmt: skip
+                [sys.executable, "-m", *command], env=told, capture_output=True, check=False, timeout=PATIENCE_S
+            )
             assert ended.returncode == 1
             assert b"gRPC cannot listen on 127.0.0.1 port " + port.encode() in ended.stderr

@@ -46,5 +46,6 @@ def test_a_body_above_the_limit_is_refused_by_every_route_before_it_is_read(
 
 def test_the_time_of_a_whole_request_is_bounded_above_that_of_its_parts() -> None:
     unwired = Swarmex(Settings(), "postgresql://", "redis://127.0.0.1:1/0")
-    assert [middleware.cls for middleware in create_app(unwired).user_middleware] == [Front]
+    kinds: list[object] = [middleware.cls for middleware in create_app(unwired).user_middleware]
+    assert kinds == [Front]
     assert ANSWER_TIMEOUT_S > LOOKUP_TIMEOUT_S + SESSION_WAIT_S + REQUEST_TIMEOUT_S

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from backend.bootstrap import Swarmex, configure_logging
 from tests.integration.api.callers import Callers
-from tests.integration.api.requests import workload
+from tests.integration.api.requests import body, workload
 from tests.integration.api.supply import Supply
 
 THEIRS = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -53,6 +53,37 @@ def test_orders_and_their_units_remember_the_request_that_placed_them(
     shown = callers.user.get("/api/v1/orders").json()["orders"]
     assert [order["trace_id"] for order in shown] == [trace_id, trace_id]
     assert kept[0] != THEIRS  # it is the request's span that caused them, not the caller's
+
+
+def test_a_bug_is_logged_under_the_ids_that_its_answer_shows(
+    callers: Callers, supply: Supply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    before, handlers = structlog.get_config(), logging.getLogger().handlers[:]
+    written = io.StringIO()
+    monkeypatch.setattr("sys.stderr", written)
+    monkeypatch.setattr("backend.services.orders.list_orders", broken)
+    monkeypatch.setattr("backend.gateway.oip.inference.forward", broken)
+    try:
+        configure_logging()
+        asked = {"traceparent": THEIRS}
+        answers = [
+            callers.user.get("/api/v1/orders", headers=asked),
+            callers.user.post("/v2/models/scale/infer", json=body(), headers=asked),
+        ]
+    finally:
+        structlog.configure(**before)
+        logging.getLogger().handlers[:] = handlers
+    lines = [json.loads(line) for line in written.getvalue().splitlines() if line.startswith("{")]
+    for answer in answers:
+        assert answer.status_code == 500
+        ids = answer.headers["Swarmex-Trace-Id"], answer.headers["Swarmex-Request-Id"]
+        assert ids[0] == THEIRS.split("-")[1]
+        told = [line for line in lines if (line.get("trace_id"), line.get("request_id")) == ids]
+        assert "request_failed" in {line["event"] for line in told}
+    assert {line.get("trace_id") for line in lines if line["event"] == "request_failed"} == {THEIRS.split("-")[1]}
 
 
 def test_lines_that_are_logged_inside_a_request_say_which_it_was(monkeypatch: pytest.MonkeyPatch) -> None:

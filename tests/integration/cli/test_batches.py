@@ -100,6 +100,10 @@ def test_bodies_alone_get_their_model_and_options_become_the_batchs(
     batching.work()
     assert cli.json("batch", "show", batch["id"])["request_counts"]["total"] == 2
     assert cli.json("batch", "cancel", batch["id"])["status"] == "cancelling"
+    path.write_text("\n\n{}")
+    wrong = cli.run("batch", "submit", path, *asked, "--json").document["id"]
+    batching.work(rounds=6)
+    assert [error["line"] for error in cli.json("batch", "show", wrong)["errors"]] == [3], "as in the file"
     path.write_text("{")
     assert cli.refused("batch", "submit", path, *asked) == ("invalid_input", "file")
     assert "line 1" in cli.run("batch", "submit", path, *asked).err
@@ -119,3 +123,60 @@ def test_what_cannot_be_is_refused_and_says_what_to_do_next(cli: Cli, tmp_path: 
     assert cli.refused("batch", "show", "batch_nothing") == ("unknown_batch", "batch_id")
     uploaded = cli.run("file", "upload", path, "--account", "buyer", "--json").document
     assert (uploaded["filename"], uploaded["bytes"]) == ("requests.jsonl", path.stat().st_size)
+
+
+def test_a_list_of_none_says_what_to_do_next(cli: Cli) -> None:
+    done = cli.run("batch", "list")
+    assert (done.code, "none" in done.out) == (0, True)
+    assert "swarmex batch submit FILE --account ACCOUNT" in done.err
+    assert cli.json("batch", "list") == []
+
+
+def test_how_far_a_batch_is_counts_what_ran_before_it_is_collected(cli: Cli, batching: Batching) -> None:
+    market = batching.market
+    executor, name = market.executor(), batching.submit(lines(4))
+    assert cli.json("batch", "show", name)["progress"]["percent"] == 0.0
+    assert "its lines are checked" in cli.run("batch", "show", name).out
+    batching.work(rounds=2)
+    executor.beat()
+    market.clear()
+    items = executor.claim(market.dispatched())
+    executor.commit(items[:3])
+    shown = cli.json("batch", "show", name)
+    assert shown["request_counts"] == {"total": 4, "completed": 0, "failed": 0}
+    assert (shown["progress"]["done"], shown["progress"]["percent"]) == (3, 75.0)
+    assert shown["progress"]["requests_per_s"] > 0
+    assert shown["progress"]["seconds_left"] is not None
+    told = cli.run("batch", "show", name)
+    assert " 75%" in told.out
+    assert "charged so far" in told.out
+    assert f"swarmex batch cancel {name}" in told.err
+    listed = cli.run("batch", "list").out
+    assert " 75%" in listed
+    assert name in listed
+    code, _ = cli.refused("batch", "results", name, "--output", batching.folder / "early.jsonl")
+    assert code == "unknown_output_file"
+    assert not (batching.folder / "early.jsonl").exists()
+
+
+def test_an_ended_batch_says_where_its_answers_and_its_errors_are(
+    cli: Cli, batching: Batching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = batching.market
+    monkeypatch.setattr("backend.services.batch_lines.ITEMS_PER_ORDER_MAX", 2)
+    monkeypatch.setattr("backend.services.batch_placing.OPEN_ORDERS_MAX", 1)
+    name, executor = batching.submit(lines(6)), market.executor()
+    batching.run_until(name, executor, lambda view: view.batch.completed >= 2)
+    batching.cancel(name)
+    batching.run(name, executor)
+    shown = cli.run("batch", "show", name)
+    assert "--errors --output errors.jsonl" in shown.err
+    assert "--output answers.jsonl" in shown.err
+    assert "charged so far" not in shown.out
+
+
+def test_more_batches_than_are_shown_are_mentioned(cli: Cli, batching: Batching) -> None:
+    for _ in range(2):
+        batching.submit(lines(1))
+    assert "Only the newest 1 are shown" in cli.run("batch", "list", "--limit", 1).err
+    assert "Only" not in cli.run("batch", "list").err

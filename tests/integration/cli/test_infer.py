@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.domain.money import parse_credits
 from tests.integration.api.once import application
 from tests.integration.api.supply import Supply, write_model
 from tests.integration.cli.runner import Cli
@@ -40,7 +41,23 @@ def test_an_inference_gives_its_outputs_and_what_it_cost(cli: Cli, gateway: str,
     answer = cli.json("infer", "scale", "--input", input_file, "--tier", "large")
     assert answer["outputs"][0]["data"] == [2.0, 4.0, 6.0, 8.0]
     assert answer["swarmex"]["node"] == "node-eu-1"
+    assert "charge" not in answer["swarmex"], "nobody knows yet what the session will have cost"
+    first = parse_credits(answer["swarmex"]["session_charge_so_far"], zero=True)
+    again = cli.json("infer", "scale", "--input", input_file, "--tier", "large")["swarmex"]
+    assert parse_credits(again["session_charge_so_far"], zero=True) > first, "it is paid by time"
+    assert "session charge so far" in cli.run("infer", "scale", "--input", input_file, "--tier", "large").out
     assert "2.0, 4.0" in cli.run("infer", "scale", "--input", input_file, "--tier", "large").out
+
+
+def test_in_tier_small_what_the_request_cost_is_told(
+    cli: Cli, gateway: str, market: Market, input_file: Path, tmp_path: Path
+) -> None:
+    with Supply(market.app, market.provider.account_id, tmp_path / "fog", region="eu-2", kind="fog"):
+        told = cli.json("infer", "scale", "--input", input_file, "--tier", "small")["swarmex"]
+        shown = cli.run("infer", "scale", "--input", input_file, "--tier", "small").out
+    assert parse_credits(told["charge"]) > 0
+    assert "session_charge_so_far" not in told
+    assert "so far" not in shown
 
 
 def test_an_inference_with_an_sla_is_a_session_with_one(

@@ -10,9 +10,11 @@ from backend.domain.errors import TooLarge
 from backend.domain.ids import NodeId
 from backend.domain.joining import POLLED
 from backend.domain.mail import REQUEST_BYTES_MAX, MailedAnswer, MailedRequest
+from backend.domain.tiers import TierName
+from backend.domain.urgency import TIER_HEADER, kept_of
 from backend.gateway.errors import Busy
 from backend.gateway.mail import mailbox as mailbox_module
-from backend.gateway.mail.limits import POLLS_PER_NODE_MAX
+from backend.gateway.mail.limits import POLLS_PER_NODE_MAX, WAITING_MAX
 from backend.gateway.mail.mailbox import Mailbox, MailboxAway
 from backend.gateway.mail.polls import MailPolls
 from backend.gateway.mail.post import Post
@@ -117,6 +119,50 @@ def test_one_message_carries_so_many_bytes_and_no_more(
             await post.mailbox.put(NODE, "r", MailedRequest(f"{number:032}", "/v2/models/", None, 60_000, bytes(5)))
         first = await polls.fetch(NODE, 16, 0.0)
         assert [len(first), len(await polls.fetch(NODE, 16, 0.0))] == [2, 1]
+
+    run(redis_url, namespace, scenario)
+
+
+def letter(number: int, tier: TierName) -> MailedRequest:
+    return MailedRequest(f"{number:032}", "/v2/models/", None, 60_000, b"{}", None, tier)
+
+
+def test_larger_tiers_are_fetched_first_and_those_of_one_tier_as_they_came(redis_url: str, namespace: str) -> None:
+    async def scenario(post: Post, polls: MailPolls) -> None:
+        sent = [letter(9 - number, tier) for number, tier in enumerate([*TierName, *TierName])]
+        for one in sent:
+            assert await post.mailbox.put(NODE, "r", one)
+        fetched = [one for _ in range(4) for one in await polls.fetch(NODE, 2, 0.0)]
+        first = sorted(sent, key=lambda one: -list(TierName).index(one.tier))
+        assert [(one.id, one.tier) for one in fetched] == [(one.id, one.tier) for one in first]
+
+    run(redis_url, namespace, scenario)
+
+
+def test_the_tier_of_a_request_travels_with_it(redis_url: str, namespace: str) -> None:
+    async def scenario(post: Post, polls: MailPolls) -> None:
+        headers = {TIER_HEADER: "enterprise"}
+        asking = asyncio.create_task(post.post(URL, headers, b"{}", PATIENCE_S))
+        [request] = await polls.fetch(NODE, 1, PATIENCE_S)
+        assert request.tier is TierName.ENTERPRISE
+        await polls._mailbox.answer(NODE, [answer(request)])
+        await asking
+
+    run(redis_url, namespace, scenario)
+
+
+def test_a_flood_of_one_tier_leaves_the_others_their_places(redis_url: str, namespace: str) -> None:
+    async def scenario(post: Post, polls: MailPolls) -> None:
+        kept = kept_of(WAITING_MAX)
+        waiting = 0
+        while await post.mailbox.put(NODE, "r", letter(waiting, TierName.SMALL)):
+            waiting += 1
+        assert waiting == WAITING_MAX - sum(kept.values()) + kept[TierName.SMALL]
+        for number in range(kept[TierName.ENTERPRISE]):
+            assert await post.mailbox.put(NODE, "r", letter(1_000 + number, TierName.ENTERPRISE))
+        assert not await post.mailbox.put(NODE, "r", letter(2_000, TierName.ENTERPRISE))
+        assert [one.tier for one in await polls.fetch(NODE, 1, 0.0)] == [TierName.ENTERPRISE]
+        assert await post.mailbox.put(NODE, "r", letter(2_000, TierName.ENTERPRISE))
 
     run(redis_url, namespace, scenario)
 

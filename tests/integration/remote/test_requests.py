@@ -16,7 +16,7 @@ from backend.bootstrap import utc_now
 from backend.domain.mail import REQUEST_BYTES_MAX
 from backend.domain.orders import CloseReason
 from backend.domain.tensors import HEADER_LENGTH
-from backend.gateway.mail import mailbox, post
+from backend.gateway.mail import mailbox, post, watch
 from backend.gateway.mail.mailbox import Mailbox
 from backend.services import audit, sessions
 from tests.integration.api.once import application
@@ -194,6 +194,41 @@ def test_what_was_fetched_and_not_answered_is_an_error_and_never_run_again(
     assert fetch(other, wait_s=0.0) == []
     assert fetch(dies, wait_s=0.0) == []
     until(lambda: bring(dies, right(request)) == 0, "an answer that is late counts for nothing")
+
+
+def test_a_request_is_given_up_when_whoever_has_it_falls_silent(
+    served: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "WATCH_EVERY_S", 0.05)
+    dies, other = served.remote.join("dies", ask=CHEAPER), served.remote.join("other")
+    asked = served.asking()
+    [request] = fetch(dies)
+    served.remote.nodes.remove(dies)
+    engine, silence = served.remote.market.app.engine, text("UPDATE agents SET beat_at = now() - interval '1 hour'")
+
+    def given_up() -> bool:
+        with engine.begin() as connection:  # again, should a beat have been on its way
+            connection.execute(silence)
+        return asked.done()
+
+    until(given_up, "it is given up long before the time-out of a request")
+    assert refused(asked.result()) == (503, "node_gone")
+    assert fetch(other, wait_s=0.0) == [], "it may have run, so it is not run again"
+    until(lambda: bring(dies, right(request)) == 0, "an answer that is late counts for nothing")
+
+
+def test_a_request_that_takes_long_is_waited_for_while_its_node_lives(
+    served: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "WATCH_EVERY_S", 0.05)
+    node, post = served.remote.join(), application(served.remote.market.app).state.gateway.post
+    asked = served.asking()
+    until(lambda: post.watch.figures().waiting == 1, "it waits")
+    [request] = fetch(node)
+    until(lambda: post.watch.figures().fetched == 1, "the node has it")
+    bring(node, right(request))
+    assert asked.result().status_code == 200
+    assert (post.watch.figures().waiting, post.watch.figures().fetched) == (0, 0)
 
 
 def test_a_client_that_leaves_takes_its_request_along(served: Serving) -> None:

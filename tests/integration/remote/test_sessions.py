@@ -2,12 +2,14 @@
 
 from backend.bootstrap import utc_now
 from backend.domain.joining import POLLED
+from backend.domain.leases import Progress
 from backend.services import sessions
+from backend.storage.sessions import Session
 from tests.integration.remote.nodes import Remote
 from tests.market import Market
 
 
-def leased(market: Market) -> sessions.SessionProgress:
+def leased(market: Market) -> Progress[Session]:
     """What becomes of an order for a session."""
     order = sessions.open_session(market.app.uow(), utc_now(), market.buyer, "doubling", "medium")
     market.clear()
@@ -16,7 +18,7 @@ def leased(market: Market) -> sessions.SessionProgress:
 
 def test_a_session_on_a_remote_node_is_reached_by_its_mailbox(remote: Remote) -> None:
     node = remote.join(ask=1_000)
-    found = leased(remote.market).session
+    found = leased(remote.market).lease
     assert found is not None
     assert (found.node_id, found.endpoint) == (node.id, f"{POLLED}{node.id}")
 
@@ -25,7 +27,7 @@ def test_a_session_on_a_node_that_can_be_dialled_is_reached_there(remote: Remote
     market = remote.market
     dialled = market.node("rack", ask=1_000)
     market.executor()
-    found = leased(market).session
+    found = leased(market).lease
     assert found is not None
     assert (found.node_id, found.endpoint) == (dialled.id, "http://127.0.0.1:1")
 
@@ -35,7 +37,7 @@ def test_a_remote_node_whose_agent_has_gone_cannot_be_reached(remote: Remote) ->
     order = sessions.open_session(remote.market.app.uow(), utc_now(), remote.market.buyer, "doubling", "medium")
     remote.market.clear()
     node.port.stopped(node.agent_id)
-    found = sessions.progress(remote.market.app.uow(), utc_now(), order).session
+    found = sessions.progress(remote.market.app.uow(), utc_now(), order).lease
     assert found is not None
     assert found.endpoint is None
 

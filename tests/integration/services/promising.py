@@ -25,7 +25,7 @@ def opened(market: Market, *, sla: bool = True, tier: str = "medium") -> Session
     market.executor()
     order_id = sessions.open_session(market.app.uow(), utc_now(), market.buyer, "doubling", tier, sla=sla)
     market.clear()
-    session = sessions.progress(market.app.uow(), utc_now(), order_id).session
+    session = sessions.progress(market.app.uow(), utc_now(), order_id).lease
     assert session is not None
     return session
 

@@ -76,7 +76,7 @@ class Spree:
             market.executor("b")
             opened = sessions.open_session(market.app.uow(), utc_now(), market.buyer, "doubling", "medium")
             market.clear()
-            session = sessions.progress(market.app.uow(), utc_now(), opened).session
+            session = sessions.progress(market.app.uow(), utc_now(), opened).lease
             assert session is not None
             over = session.granted_at + timedelta(microseconds=self.random.randint(1, WINDOW_S * 10**4))
             sessions.end(market.app.uow(), over, session.lease_id, CloseReason.SESSION_IDLE)

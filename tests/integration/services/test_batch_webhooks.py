@@ -152,7 +152,9 @@ def test_an_account_whose_receiver_hangs_holds_up_no_other(market: Market) -> No
     url = "https://receiver.example/hook"
 
     def one(account: AccountId, subject: str) -> AccountDelivery:
-        return AccountDelivery(DeliveryId(new_id()), account, subject, url, {}, due_at=now)
+        return AccountDelivery(
+            id=DeliveryId(new_id()), account_id=account, subject=subject, url=url, body={}, due_at=now
+        )
 
     with market.app.uow() as uow:
         uow.account_deliveries.add([one(market.buyer.account_id, f"batch {number}") for number in range(50)])

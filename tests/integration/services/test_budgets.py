@@ -87,7 +87,7 @@ def test_trap_the_next_window_of_a_session_asks_the_budget_too(market: Market) -
     market.executor()
     order_id = sessions.open_session(market.app.uow(), utc_now(), market.buyer, "doubling", "medium", ASK)
     market.clear()
-    session = sessions.progress(market.app.uow(), utc_now(), order_id).session
+    session = sessions.progress(market.app.uow(), utc_now(), order_id).lease
     assert session is not None
     limited(market, market.buyer, window_nano(ASK, 1))
     with pytest.raises(BudgetExceeded):

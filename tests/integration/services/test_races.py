@@ -109,7 +109,7 @@ def test_sixteen_threads_of_every_kind_of_spending_on_one_wallet_neither_overspe
     def session(_: int) -> None:
         order = sessions.open_session(new(), utc_now(), spender, "doubling", "medium")
         market.clear()
-        granted = sessions.progress(new(), utc_now(), order).session
+        granted = sessions.progress(new(), utc_now(), order).lease
         if granted:
             sessions.renew(new(), utc_now(), granted.lease_id)
             sessions.end(new(), utc_now(), granted.lease_id, CloseReason.SESSION_IDLE)

@@ -18,7 +18,7 @@ def leased(market: Market, model: str = "doubling", never: Collection[NodeId] = 
     """The session that an order got, in the next epoch."""
     order = sessions.open_session(market.app.uow(), utc_now(), market.buyer, model, "medium", never=never)
     market.clear()
-    session = sessions.progress(market.app.uow(), utc_now(), order).session
+    session = sessions.progress(market.app.uow(), utc_now(), order).lease
     assert session is not None
     return session
 
@@ -55,7 +55,7 @@ def test_a_session_is_not_leased_a_node_that_it_is_not_to_be_on(market: Market) 
         market.app.uow(), utc_now(), market.buyer, "doubling", "medium", never=[first.id, second.id]
     )
     market.clear()
-    assert sessions.progress(market.app.uow(), utc_now(), order).session is None
+    assert sessions.progress(market.app.uow(), utc_now(), order).lease is None
     with market.app.uow() as uow:
         found = uow.orders.find(order)
     assert found is not None

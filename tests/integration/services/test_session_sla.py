@@ -117,7 +117,7 @@ def test_what_was_measured_until_the_money_was_gone_is_counted(market: Market) -
     poor = market.account("poor", PAID)
     order_id = sessions.open_session(market.app.uow(), utc_now(), poor, "doubling", "medium", ASK, sla=True)
     market.clear()
-    session = sessions.progress(market.app.uow(), utc_now(), order_id).session
+    session = sessions.progress(market.app.uow(), utc_now(), order_id).lease
     assert session is not None
     for _ in range(2):
         with pytest.raises(InsufficientFunds):

@@ -27,7 +27,7 @@ def reopened(market: Market) -> Session:
     market.executor()
     order_id = sessions.open_session(market.app.uow(), utc_now(), market.buyer, "doubling", "medium")
     market.clear()
-    session = sessions.progress(market.app.uow(), utc_now(), order_id).session
+    session = sessions.progress(market.app.uow(), utc_now(), order_id).lease
     assert session is not None
     return session
 
@@ -105,7 +105,7 @@ def poor_session(market: Market) -> tuple[Session, Principal]:
     poor = market.account("poor", window_nano(2 * ASK, 1))
     order_id = sessions.open_session(market.app.uow(), utc_now(), poor, "doubling", "medium")
     market.clear()
-    session = sessions.progress(market.app.uow(), utc_now(), order_id).session
+    session = sessions.progress(market.app.uow(), utc_now(), order_id).lease
     assert session is not None
     orders.place_workload(market.app.uow(), utc_now(), poor, market.request(limit_nano_per_slot_s=10**11))
     return session, poor
@@ -165,7 +165,7 @@ def test_a_session_that_nobody_serves_tells_why(market: Market) -> None:
     order_id = sessions.open_session(market.app.uow(), utc_now(), market.buyer, "doubling", "medium")
     market.clear()
     waiting = sessions.progress(market.app.uow(), utc_now(), order_id)
-    if waiting.session is None:  # the order and the session bid alike; the tie goes to whoever came first
+    if waiting.lease is None:  # the order and the session bid alike; the tie goes to whoever came first
         assert waiting.refused is None
         sweeper.sweep(market.app.uow(), in_seconds(2.5))
         sessions.settle_windows(market.app.uow(), utc_now())

@@ -22,8 +22,9 @@ from tests.waiting import PATIENCE_S
 NODE = Member("pool.a", 1, AgentKind.INFERENCE, ("--pool", "a"), "swarmex:2", Resources(1.5, 512))
 
 
-def test_an_api_is_its_own_program_and_the_others_are_agents() -> None:
+def test_servers_are_programs_of_their_own_and_the_others_are_agents() -> None:
     assert command_of(Member("api", 0, AgentKind.API)) == ["backend.api"]
+    assert command_of(Member("grpc", 0, AgentKind.GRPC)) == ["backend.gateway.grpc"]
     assert command_of(NODE) == ["agents", "inference", "--pool", "a"]
 
 
@@ -58,10 +59,16 @@ def test_the_question_is_answered_by_beats_that_come_after_it(
     assert (tmp_path / "beat.well").exists() == beats
 
 
-def test_an_api_is_published_where_the_manager_was_told_and_port_0_is_a_free_one() -> None:
-    assert published_address({}) == ("127.0.0.1", 8080)
-    assert published_address({"SWARMEX_API_HOST": ANY_ADDRESS, "SWARMEX_API_PORT": "81"}) == (ANY_ADDRESS, 81)
-    assert published_address({"SWARMEX_API_PORT": "0"})[1] > 0
+def test_servers_are_published_where_the_manager_was_told_and_port_0_is_a_free_one() -> None:
+    api = AgentKind.API
+    assert published_address(api, {}) == ("127.0.0.1", 8080)
+    assert published_address(api, {"SWARMEX_API_HOST": ANY_ADDRESS, "SWARMEX_API_PORT": "81"}) == (ANY_ADDRESS, 81)
+    free = published_address(api, {"SWARMEX_API_PORT": "0"})
+    assert free is not None
+    assert free[1] > 0
+    assert published_address(AgentKind.GRPC, {"SWARMEX_API_PORT": "81"}) == ("127.0.0.1", 8001)
+    assert published_address(AgentKind.GRPC, {"SWARMEX_GRPC_PORT": "82"}) == ("127.0.0.1", 82)
+    assert published_address(AgentKind.PRICING, {}) is None
 
 
 def test_the_image_is_that_of_this_version() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from agents.runtimes.base import Member
 from agents.runtimes.environment import Deployment
+from agents.runtimes.files import Files
 from agents.runtimes.inside import ANY_ADDRESS, environment_inside, local_folder, url_inside
 from backend.domain.fleet import AgentKind
 
@@ -89,6 +90,28 @@ def test_an_inference_agent_knows_the_nodes_role_only_and_listens_in_its_network
 def test_an_api_listens_where_its_port_is_published_from() -> None:
     environment = environment_inside(Member("api", 0, AgentKind.API), DEPLOYMENT, OWN, 4711)
     assert (environment["SWARMEX_API_HOST"], environment["SWARMEX_API_PORT"]) == (ANY_ADDRESS, "4711")
+
+
+def test_a_grpc_server_reads_its_certificate_where_it_is_mounted(tmp_path: Path) -> None:
+    member = Member("grpc", 0, AgentKind.GRPC)
+    own = OWN | {"SWARMEX_GRPC_CERT": "server.pem", "SWARMEX_GRPC_KEY": str(tmp_path / "server.key")}
+    environment = environment_inside(member, DEPLOYMENT, own, 4712)
+    assert (environment["SWARMEX_GRPC_HOST"], environment["SWARMEX_GRPC_PORT"]) == (ANY_ADDRESS, "4712")
+    mounted = {here: (there, read_only) for here, there, read_only in Files(DEPLOYMENT, own).mounts(member)}
+    assert mounted[Path("server.pem").absolute()] == (Path(environment["SWARMEX_GRPC_CERT"]), True)
+    assert mounted[tmp_path / "server.key"] == (Path(environment["SWARMEX_GRPC_KEY"]), True)
+    assert "SWARMEX_GRPC_CLIENT_CA" not in environment
+    others = Files(DEPLOYMENT, own).mounts(Member("api", 0, AgentKind.API))
+    assert all("server" not in here.name for here, _, _ in others)
+
+
+def test_each_server_tells_its_address_where_that_of_a_process_is(tmp_path: Path) -> None:
+    files = Files(replace(DEPLOYMENT, folder=tmp_path), OWN)
+    for kind, name in ((AgentKind.API, "api.url"), (AgentKind.GRPC, "grpc.address")):
+        (tmp_path / name).write_text("of a process that was killed")
+        for _ in range(2):
+            files.link_address(Member("m", 0, kind))
+        assert (tmp_path / name).readlink() == Path("containers") / name
 
 
 def test_a_store_that_is_reached_by_network_stays_where_it_is() -> None:

@@ -3,9 +3,10 @@
 import pytest
 
 from agents.__main__ import main
+from agents.runtimes.faces import FACES
 from backend.domain.fleet import AgentKind
 
-STARTED_HERE = [kind for kind in AgentKind if kind != AgentKind.API]
+STARTED_HERE = [kind for kind in AgentKind if kind not in FACES]
 
 
 def test_help_names_every_kind_and_how_an_agent_ends(capsys: pytest.CaptureFixture[str]) -> None:

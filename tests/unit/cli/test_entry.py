@@ -42,6 +42,8 @@ VERBS = {
     *("fact list", "fact get", "fact set", "fact delete", "resource list", "resource release"),
     *("joint list", "joint show", "joint cancel", "joint audit"),
     *("node join", "node token create", "node token list", "node token revoke", "node key revoke"),
+    *(f"node sealing-key {verb}" for verb in ("list", "show", "verify", "revoke", "mine")),
+    *("node external add", "node external list", "node external check", "node external remove"),
     *("order place", "order show", "order list", "order cancel"),
     *("batch submit", "batch list", "batch show", "batch cancel", "batch results"),
     *("file list", "file upload", "file delete"),

@@ -20,6 +20,7 @@ from backend.domain.mail import (
     unpack_answers,
     unpack_requests,
 )
+from backend.domain.tiers import TierName
 
 ID = "0123456789abcdef" * 2
 REQUEST = MailedRequest(ID, "/v2/models/m/versions/1/infer", None, 5_000, b"{}")
@@ -34,12 +35,24 @@ def message(head: object, bodies: bytes = b"") -> bytes:
 @given(st.lists(st.binary(max_size=50), max_size=LETTERS_MAX))
 def test_requests_and_answers_arrive_as_they_were_sent(bodies: list[bytes]) -> None:
     requests = [
-        replace(REQUEST, body=body, header_length=len(body) // 2 or None, traceparent="00-x" if body else None)
+        replace(
+            REQUEST,
+            body=body,
+            header_length=len(body) // 2 or None,
+            traceparent="00-x" if body else None,
+            tier=list(TierName)[len(body) % 4],
+        )
         for body in bodies
     ]
     assert unpack_requests(pack_requests(requests)) == requests
     answers = [replace(ANSWER, body=body, header_length=len(body), busy_us=len(body)) for body in bodies]
     assert unpack_answers(pack_answers(answers)) == answers
+
+
+def test_a_request_of_a_coordinator_that_names_no_tier_is_of_the_default() -> None:
+    head = {"id": ID, "path": "/v2/models/m", "left_ms": 1, "size": 0}
+    [read] = unpack_requests(message([head]))
+    assert read.tier is TierName.MEDIUM
 
 
 @given(st.binary(max_size=200))

@@ -101,7 +101,7 @@ def test_slots_are_limited_by_the_tier(tier: Any) -> None:
             },
             OrderState.EXPIRED,
         ),
-        ({CloseReason.ATTEMPTS_EXHAUSTED}, OrderState.FAILED),
+        ({CloseReason.ATTEMPTS_EXHAUSTED, CloseReason.NO_VERIFIED_KEY}, OrderState.FAILED),
         (
             {
                 None,

@@ -5,10 +5,13 @@ import sys
 from pathlib import Path
 
 import orjson
+from tritonclient.grpc import service_pb2 as theirs_pb2
+
+from backend.gateway.grpc import protocol_pb2 as pb
 
 ROOT = Path(__file__).parents[3]
 MADE = Path("backend/gateway/grpc")
-# In processes of their own, since both have the same names.
+# In processes of their own: each tells all that its file says.
 TOLD = """
 import json
 from {module} import {names}
@@ -42,8 +45,16 @@ def told(module: str, names: str) -> dict[str, object]:
 
 def test_the_messages_are_made_from_their_description_as_it_is(tmp_path: Path) -> None:
     subprocess.run([ROOT / "scripts/grpc-messages", "--into", tmp_path], env={"PYTHON": sys.executable}, check=True)
-    for name in ("protocol_pb2.py", "protocol_pb2.pyi"):
+    for name in ("protocol_pb2.py", "protocol_pb2.pyi", "health_pb2.py", "health_pb2.pyi"):
         assert (tmp_path / MADE / name).read_text() == (ROOT / MADE / name).read_text(), "run scripts/grpc-messages"
+
+
+def test_a_clients_messages_of_the_same_names_can_be_in_the_same_process() -> None:
+    tensor = theirs_pb2.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=[1, 4])
+    sent = theirs_pb2.ModelInferRequest(model_name="scale", inputs=[tensor])
+    read = pb.ModelInferRequest.FromString(sent.SerializeToString())
+    assert (read.model_name, list(read.inputs[0].shape)) == ("scale", [1, 4])
+    assert theirs_pb2.ModelInferRequest.FromString(read.SerializeToString()) == sent
 
 
 def test_names_and_numbers_are_those_of_the_public_protocol() -> None:

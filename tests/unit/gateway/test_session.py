@@ -1,5 +1,6 @@
 """When a session is renewed, ended or refused is decided by the clock alone."""
 
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +10,9 @@ from backend.domain.access import Spender
 from backend.domain.errors import Conflict, Unavailable
 from backend.domain.ids import AccountId, LeaseId, NodeId
 from backend.domain.leases import IDLE_S, WINDOW_S
-from backend.gateway.admission import Admission
+from backend.domain.tiers import TierName
+from backend.domain.urgency import kept_of
+from backend.gateway.admission import Admission, TierAdmission
 from backend.gateway.leases.session import Session, SessionKey
 from backend.storage.ids import new_id
 
@@ -109,3 +112,16 @@ def test_a_place_is_refused_when_all_are_taken_and_comes_back_after_an_error() -
         raise ZeroDivisionError
     with admission.place(full):
         assert admission.taken == 1
+
+
+def test_a_flood_of_one_tier_leaves_places_for_others() -> None:
+    admission, full = TierAdmission(100), Unavailable("full")
+    with ExitStack() as held:
+        with suppress(Unavailable):
+            while True:
+                held.enter_context(admission.place(TierName.SMALL, full))
+        with pytest.raises(ZeroDivisionError), admission.place(TierName.ENTERPRISE, full):
+            raise ZeroDivisionError
+        held.enter_context(admission.place(TierName.ENTERPRISE, full))
+        assert admission.taken == 100 - sum(kept_of(100).values()) + kept_of(100)[TierName.SMALL] + 1
+    assert admission.taken == 0

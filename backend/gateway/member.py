@@ -1,10 +1,11 @@
-"""The API server's sign of life: it is an agent of kind `api`, listed and drained like the others."""
+"""A server's sign of life: it is an agent, listed, judged and drained like the others."""
 
 import os
 import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 
@@ -19,19 +20,31 @@ log = structlog.get_logger(__name__)
 
 
 class Member:
-    """A thread that beats every BEAT_S; it outlives the coordinator's silence and asks to end when drained."""
+    """A thread that beats every BEAT_S; it outlives the coordinator's silence and asks to end when drained.
 
-    def __init__(self, market: Swarmex, name: str, url: str, drain: Callable[[], None]) -> None:
+    `turned_s` tells for how long the server's loop has not turned, if it has one that could hang.
+    """
+
+    def __init__(
+        self,
+        market: Swarmex,
+        kind: AgentKind,
+        name: str,
+        url: str,
+        drain: Callable[[], None],
+        turned_s: Callable[[], float] | None = None,
+    ) -> None:
         self._market = market
         self._beat = AgentBeat(
             agent_id=AgentId(new_id()),
-            kind=AgentKind.API,
+            kind=kind,
             name=name,
             host=socket.gethostname(),
             pid=os.getpid(),
             endpoint=url,
         )
         self._drain = drain
+        self._turned_s = turned_s
         self._sign = market.settings.beat_file
         self._registered = False
         self._stopped = threading.Event()
@@ -53,7 +66,7 @@ class Member:
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                if fleet.beat(self._market.uow(), utc_now(), self._beat).drain:
+                if fleet.beat(self._market.uow(), utc_now(), self._sign_of_life()).drain:
                     self._drain()
                 self._registered = True
             except Exception as error:
@@ -62,3 +75,8 @@ class Member:
                 with suppress(OSError):
                     self._sign.touch()  # for whoever asks in this container whether it lives
             self._stopped.wait(BEAT_S)
+
+    def _sign_of_life(self) -> AgentBeat:
+        if self._turned_s is None:
+            return self._beat
+        return replace(self._beat, tick_age_ms=round(self._turned_s() * 1_000))
