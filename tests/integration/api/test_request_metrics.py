@@ -1,5 +1,7 @@
 """What `/metrics` shows of requests: by route template, by status, by code; never by what callers make up."""
 
+import socket
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from backend.api.request_metrics import METHODS_MAX, RequestMetrics
@@ -8,7 +10,7 @@ from tests.integration.api.callers import Callers
 from tests.integration.api.requests import body, workload
 from tests.integration.api.supply import Supply
 from tests.integration.api.test_metrics import scrape
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 REQUESTS = "swarmex_http_requests_total"
 
@@ -78,3 +80,13 @@ def test_real_time_requests_are_shown_by_model_tier_and_node(callers: Callers, s
     assert shown["swarmex_gateway_fresh"] == 1
     until(lambda: scrape(callers.admin)["swarmex_leases_active medium"] == 1, "what is read of the market is renewed")
     assert scrape(callers.admin)["swarmex_slots_busy cloud"] == 1
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_failure_of_ours(callers: Callers, supply: Supply) -> None:
+    host, _, port = str(callers.user.base_url).removeprefix("http://").rstrip("/").partition(":")
+    key = callers.user.headers["Authorization"]
+    asked = "POST /v2/models/scale/infer HTTP/1.1", "Host: x", "Content-Length: 100", f"Authorization: {key}"
+    with socket.create_connection((host, int(port)), PATIENCE_S) as connection:
+        connection.sendall("\r\n".join((*asked, "", "{")).encode())
+    left = f"{REQUESTS} POST /v2/models/{{model}}/infer 499"
+    until(lambda: scrape(callers.admin).get(left) == 1, "it is counted as a client that left")
