@@ -12,11 +12,13 @@ import orjson
 
 from agents.engines.base import InferenceFailed, Loaded, ModelUnusable
 from backend.domain.errors import Forbidden, Invalid, InvalidTensor, Unavailable
+from backend.domain.external_nodes import DOCUMENT_BYTES_MAX
 from backend.domain.remote_models import RemoteModel, parse_remote
 from backend.domain.tensors import HEADER_LENGTH, Array, read_outputs, render, split_body
 from backend.domain.tensors.signature import Signature
 from backend.messaging.breakers import Breakers
 from backend.messaging.inference_server import (
+    ANSWER_BYTES_MAX,
     BREAKER_POLICY,
     InferenceServer,
     ServerAway,
@@ -70,8 +72,8 @@ def read_document(path: Path) -> RemoteModel:
 def load_from(server: InferenceServer, model: RemoteModel) -> Loaded:
     """The model as its server has it; raises ModelUnusable, BackendAway."""
     try:
-        _ask(server, "GET", f"{model.path}/ready")
-        _, described = _ask(server, "GET", "/v2")
+        _ask(server, "GET", f"{model.path}/ready", bytes_max=DOCUMENT_BYTES_MAX)
+        _, described = _ask(server, "GET", "/v2", bytes_max=DOCUMENT_BYTES_MAX)
     except InferenceFailed as error:
         raise ModelUnusable(f"{model.url} does not serve {model.model}: {error.message}") from error
     return _RemoteModel(server, model, raw=EXTENSION in _extensions(described))
@@ -83,10 +85,11 @@ def _ask(
     path: str,
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
+    bytes_max: int = ANSWER_BYTES_MAX,
 ) -> tuple[dict[str, str], bytes]:
     """The answer; raises BackendAway, and InferenceFailed in the words of a server that refuses."""
     try:
-        return server.call(method, path, body, headers)
+        return server.call(method, path, body, headers, bytes_max=bytes_max)
     except ServerAway as error:
         raise BackendAway(NOT_RUN + error.message, accepted=error.accepted) from error
     except (ServerBroke, ServerRefused, Forbidden) as error:

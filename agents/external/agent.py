@@ -1,5 +1,6 @@
 """The external agent: one stand-in for each registered server, and one look at the database for what waits for all."""
 
+import time
 from datetime import datetime
 from threading import Event
 from typing import ClassVar
@@ -8,7 +9,7 @@ import structlog
 
 from agents.base import Identity, Pace
 from agents.direct import DirectAgent
-from agents.external.stand_in import Place, StandIn
+from agents.external.stand_in import STOP_S, Place, StandIn
 from agents.oip_server import Address
 from backend.bootstrap import Swarmex
 from backend.domain.events import Topic
@@ -46,11 +47,12 @@ class ExternalAgent(DirectAgent):
         return Pace.REST
 
     def drained(self) -> None:
-        """Let all go at once, each finishing what it has."""
+        """Let all go at once, each finishing what it has; within STOP_S, however many they are."""
         for stand_in in self._stand_ins.values():
             stand_in.stop()
+        deadline_s = time.monotonic() + STOP_S
         for stand_in in self._stand_ins.values():
-            stand_in.join()
+            stand_in.join(max(0.0, deadline_s - time.monotonic()))
 
     def _begin(self, server: ExternalServer) -> None:
         bell = self._bells[server.queue] = Event()

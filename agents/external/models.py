@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from uuid import uuid4
 
 from agents.engines.base import Loaded
 from agents.engines.remote import load_from, read_document
@@ -26,7 +27,13 @@ class ServerDocuments(ModelCache):
         """The document of the model as registered: name, version and signature must be the same there."""
         told = {"format": FORMAT, "url": self._url, "model": model.name, "version": str(model.version)}
         path = self._folder / f"{model.checksum}.json"
-        path.write_text(json.dumps(told | model.signature.to_wire() | {"profile": NO_PROFILE}))
+        part = self._folder / f"{uuid4().hex}.partial"  # others may be reading, or writing, this very document
+        try:
+            part.write_text(json.dumps(told | model.signature.to_wire() | {"profile": NO_PROFILE}))
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
         return path
 
     def file_of(self, _checksum: str) -> None:

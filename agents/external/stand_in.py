@@ -24,7 +24,7 @@ from backend.storage.external_nodes import ExternalServer
 
 LOOK_EVERY_S = 10.0
 FAILURES_MAX = 2  # in a row, then the node is offline at once; a beat that is left out makes it so in seconds
-STOP_S = 15.0
+STOP_S = 15.0  # for all of them together
 
 log = structlog.get_logger(__name__)
 
@@ -66,9 +66,9 @@ class StandIn:
         """Let what is in flight end, and go; returns at once."""
         self._stopping.set()
 
-    def join(self) -> None:
-        """Wait for the end, STOP_S at most."""
-        self._thread.join(STOP_S)
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end, so long at most."""
+        self._thread.join(timeout_s)
 
     def _stand(self) -> None:
         while not self._stopping.is_set():

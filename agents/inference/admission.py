@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from threading import Barrier
 from typing import Any, TypeVar
 
 from agents.inference.run_queue import RunQueue
@@ -12,6 +13,7 @@ from backend.domain.urgency import Places
 
 T = TypeVar("T")
 
+THREADS_BEGIN_S = 10.0
 IN_FLIGHT_MAX = 96  # of which a gateway may send the 64 of a session, though some are kept for other tiers
 
 
@@ -30,6 +32,10 @@ class Admission:
         self._loop = asyncio.get_running_loop()
         self._places = Places(in_flight_max)
         self._pool = ThreadPoolExecutor(runs.most, thread_name_prefix="inference")
+        # All threads begin now: one that could not begin later would take a batch along that is never answered.
+        together = Barrier(runs.most)
+        for begun in [self._pool.submit(together.wait, THREADS_BEGIN_S) for _ in range(runs.most)]:
+            begun.result()
         self.runs = runs
         self.draining = False
         self.closed = False

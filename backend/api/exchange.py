@@ -76,9 +76,12 @@ class Exchange:
             self._body_by_s = self._loop.time() + (UPLOAD_TIMEOUT_S if self.upload else BODY_TIMEOUT_S)
         self.limit.move(self._body_by_s)
         self.reading = True
-        message = await self._receive()
-        self.reading = False
-        self.limit.move(None if self.begun else self._loop.time() + ANSWER_TIMEOUT_S)
+        try:
+            message = await self._receive()
+        finally:
+            if not self.limit.expired:  # also where somebody reads no further, though there is more
+                self.reading = False
+                self.limit.move(None if self.begun else self._loop.time() + ANSWER_TIMEOUT_S)
         self._complete = not message.get("more_body", False)
         self.body_bytes += len(message.get("body", b""))
         if self.body_bytes > self.bytes_max:

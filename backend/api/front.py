@@ -7,7 +7,7 @@ import time
 
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -20,6 +20,7 @@ from backend.domain.errors import Unavailable
 from backend.domain.rates import body_tokens
 from backend.gateway.callers import VISIT_KEY
 from backend.gateway.deadlines import Deadlines
+from backend.gateway.oip.protocol import CLIENT_GONE_STATUS
 from backend.messaging.spans import Kind, Span, entry, recording
 from backend.messaging.tracing import REQUEST_ID, TraceContext
 
@@ -85,6 +86,10 @@ class Front:
                 with exchange.limit:
                     await self._app(scope, exchange.receive, exchange.send)
                 return
+            except ClientDisconnect:
+                if exchange.begun:
+                    return
+                response = Response(status_code=CLIENT_GONE_STATUS)  # it left in the middle of its body
             except Exception as error:
                 if exchange.begun:
                     raise  # only the server can hang up now

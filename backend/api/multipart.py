@@ -57,12 +57,12 @@ def declared_bytes(request: Request) -> int:
 
 
 @asynccontextmanager
-async def received(request: Request) -> AsyncIterator[Form]:
+async def received(request: Request, owner: str) -> AsyncIterator[Form]:
     """The form in a request's body; raises Invalid for what is none, TooLarge for a file above FILE_BYTES_MAX.
 
     Raises DiskFull before anything of it is read.
     """
-    with scratch.folder(declared_bytes(request) or FILE_BYTES_MAX) as folder:
+    with scratch.folder(declared_bytes(request) or FILE_BYTES_MAX, owner) as folder:
         form = Form(folder / "file")
         content = _Arriving(request)
         try:

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.requests import Request
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from backend.api import errors
 from backend.domain.errors import SwarmexError
-from backend.gateway.oip.protocol import CLIENT_GONE_STATUS
 
 
 class ProtocolFace:
@@ -26,8 +24,6 @@ class ProtocolFace:
             response = errors.answer(Request(scope), error)
         except HTTPException as error:
             response = errors.rejected(Request(scope), error)
-        except ClientDisconnect:
-            response = Response(status_code=CLIENT_GONE_STATUS)  # in the middle of its body
         else:
             return
         await response(scope, receive, send)

@@ -142,6 +142,7 @@ NEXT = {
     "unknown_region_link": "`swarmex region list` shows them",
     "unknown_node": "`swarmex node list` shows all nodes",
     "unknown_server": "`swarmex node external list` shows them",
+    "checks_busy": "the same command again in some seconds: only so many servers are checked at once",
     "too_many_servers": "`swarmex node external remove NODE` makes room",
     "unknown_queue": "`swarmex queue depth` shows queues",
     "unknown_order": "`swarmex order list` shows the newest orders",

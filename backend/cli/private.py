@@ -50,8 +50,9 @@ class Ready:
         kept = folder.keep(self.keys)
         try:
             placed = place(self.request)
-        except SwarmexError:
-            kept.unlink()
+        except SwarmexError as error:
+            if not isinstance(error, Unavailable):  # of that nobody knows whether it was placed all the same
+                kept.unlink()
             raise
         folder.name(kept, placed.orders[0].id)
         return placed

@@ -33,10 +33,16 @@ class ReplyFolder:
 
     def find(self, order_id: UUID) -> ReplyKeys | None:
         """The keys of an order, if it was placed from here."""
-        try:
-            return ReplyKeys.from_wire(json.loads(self._path(order_id).read_text()))
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None
+        return _read(self._path(order_id))
+
+    def recover(self, order_id: UUID, results: Sequence[Mapping[str, Any]]) -> ReplyKeys | None:
+        """The keys of an order whose placing was cut off before its id was known: they open one of its answers."""
+        for path in sorted(self.folder.glob("*.*")):
+            keys = None if path.suffix == ".json" else _read(path)
+            if keys and any(_opens(keys, result) for result in results if _is_sealed(result)):
+                self.name(path, order_id)
+                return keys
+        return None
 
     def _path(self, order_id: UUID) -> Path:
         return self.folder / f"{order_id}.json"
@@ -48,7 +54,7 @@ def opened(
     """Results with their sealed responses opened where that can be, and what is to be said about the others."""
     if not any(_is_sealed(result) for result in results):
         return [dict(result) for result in results], ""
-    keys = folder.find(order_id)
+    keys = folder.find(order_id) or folder.recover(order_id, results)
     if keys is None:
         return [dict(result) for result in results], (
             f"Its answers are sealed to a key that is not in {folder.folder}: whoever placed the order has it, in the"
@@ -64,6 +70,21 @@ def opened(
             forged.append(str(result["index"]))
     told = f"No node that the order was sealed to gave these answers: {', '.join(forged)}." if forged else ""
     return shown, told
+
+
+def _read(path: Path) -> ReplyKeys | None:
+    try:
+        return ReplyKeys.from_wire(json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _opens(keys: ReplyKeys, result: Mapping[str, Any]) -> bool:
+    try:
+        _opened(keys, result)
+    except (CannotOpen, ValueError):
+        return False
+    return True
 
 
 def _is_sealed(result: Mapping[str, Any]) -> bool:

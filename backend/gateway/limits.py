@@ -35,6 +35,7 @@ GRPC_CALLS_MAX = 256  # at once, before any is looked at: together 2 GiB at most
 GRPC_CALLS_PER_CONNECTION_MAX = 128  # at once; the client's further ones wait there
 GRPC_CONNECTIONS_MAX = 1_024
 GRPC_BODY_TIMEOUT_S = 30.0  # from a call's beginning to its request's last byte, as over HTTP
+GRPC_OPEN_BODY_TIMEOUT_S = 2.0  # of a call that anybody may make: its message is empty, or nearly
 GRPC_CALL_TIMEOUT_S = 60.0  # from there to the answer, whatever the caller's own deadline
 GRPC_IDLE_S = 600.0  # a connection without calls is closed
 GRPC_CONNECTION_S = 3_600.0  # the oldest that a connection gets: its client opens another, perhaps elsewhere

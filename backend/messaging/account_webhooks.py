@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 5.0
 SECRET_PREFIX = "whsec_"  # noqa: S105  a prefix
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# What carries an IPv4 address inside that somebody on the way may go to, and addresses of one site.
+_INWARD = tuple(
+    map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96", "fec0::/10", "2001::/32"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ def is_public(address: str) -> bool:
         inner = ip.ipv4_mapped or ip.sixtofour
         if inner is not None:
             return inner.is_global and not inner.is_multicast
-        if ip in _NAT64 or ip.teredo is not None:
+        if any(ip in network for network in _INWARD):
             return False
     return ip.is_global and not ip.is_multicast
 

@@ -8,7 +8,8 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable
-from threading import local
+from concurrent.futures import Future
+from threading import Lock, Thread, local
 from typing import Any
 
 import httpcore
@@ -17,6 +18,8 @@ from backend.domain.errors import Forbidden
 from backend.messaging.account_webhooks import is_public
 
 RESOLVED_S = 30.0  # so long an address that was checked is connected to again
+LOOK_UPS_MAX = 64  # names at once in a process, as many as there may be servers: one that hangs holds up no other
+PIECE_BYTES = 16 << 10
 
 
 class AddressNotAllowed(Forbidden):
@@ -31,6 +34,8 @@ def not_public() -> AddressNotAllowed:
     return AddressNotAllowed("the address is not public", field="url", accepted=accepted)
 
 
+_look_ups: "dict[tuple[str, int], Future[list[str]]]" = {}  # under way, each in a thread of its own
+_looking = Lock()
 _call: Any = local()  # `ends_s`: when the call of this thread is over, of `monotonic`
 
 
@@ -42,6 +47,40 @@ def begin_call(timeout_s: float) -> None:
 def _left_s(timeout_s: float | None) -> float:
     left_s: float = _call.ends_s - time.monotonic()
     return max(0.001, left_s if timeout_s is None else min(left_s, timeout_s))
+
+
+def _look_up(host: str, port: int) -> list[str]:
+    """The addresses of a name; raises ConnectError, and ConnectTimeout when the call is over.
+
+    Looking up has no time-out, so it is done in a thread that can be left behind: one for each name, which whoever
+    asks for it meanwhile waits for as well.
+    """
+    with _looking:
+        found = _look_ups.get((host, port))
+        if found is None:
+            if len(_look_ups) >= LOOK_UPS_MAX:
+                raise httpcore.ConnectError("too many names are being looked up")
+            found = Future()
+            Thread(target=_ask, args=(host, port, found), name=f"look up {host}", daemon=True).start()
+            _look_ups[host, port] = found
+    try:
+        return found.result(_left_s(None))
+    except TimeoutError as error:
+        raise httpcore.ConnectTimeout("its name is not found in time") from error
+    except OSError as error:
+        raise httpcore.ConnectError(f"no address: {error}") from error
+
+
+def _ask(host: str, port: int, found: "Future[list[str]]") -> None:
+    try:
+        told = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except Exception as error:  # of whoever waits
+        found.set_exception(error)
+    else:
+        found.set_result([str(info[4][0]) for info in told])
+    finally:
+        with _looking:
+            del _look_ups[host, port]
 
 
 class BoundedNetwork(httpcore.NetworkBackend):
@@ -71,10 +110,7 @@ class BoundedNetwork(httpcore.NetworkBackend):
         known = self._checked.get((host, port))
         if known is not None and time.monotonic() < known[0]:
             return known[1]
-        try:
-            found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-        except OSError as error:
-            raise httpcore.ConnectError(f"no address: {error}") from error
+        found = _look_up(host, port)
         if not found or not all(map(is_public, found)):
             raise not_public()
         self._checked[host, port] = time.monotonic() + RESOLVED_S, found[0]
@@ -94,8 +130,11 @@ class _Bounded(httpcore.NetworkStream):
         return self._inner.read(max_bytes, _left_s(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send all of it."""
-        self._inner.write(buffer, _left_s(timeout))
+        """Send all of it; raises WriteTimeout when the call is over."""
+        for start in range(0, len(buffer), PIECE_BYTES):  # the time-out of what is below begins anew with each piece
+            if time.monotonic() >= _call.ends_s:
+                raise httpcore.WriteTimeout("the call took too long")
+            self._inner.write(buffer[start : start + PIECE_BYTES], _left_s(timeout))
 
     def close(self) -> None:
         """Hang up."""

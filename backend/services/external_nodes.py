@@ -4,13 +4,14 @@ Admins may name any server that the adapter reaches. Providers may name https on
 adapter calls them from inside of the operator's network.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from threading import BoundedSemaphore
 from urllib.parse import urlsplit
 
 from backend.domain.access import Principal, Role
-from backend.domain.errors import Conflict, Invalid, NotFound, SwarmexError
+from backend.domain.errors import Conflict, Invalid, NotFound, SwarmexError, Unavailable
 from backend.domain.events import Event, Topic
 from backend.domain.external_nodes import (
     NODES_MAX,
@@ -24,6 +25,7 @@ from backend.domain.fleet import AgentKind, FleetSpec
 from backend.domain.ids import AccountId, ModelId, NodeId
 from backend.domain.joining import remote_queue
 from backend.domain.nodes import NodeSpec, NodeState, check_node
+from backend.domain.work import ModelRef
 from backend.messaging.account_webhooks import is_public
 from backend.messaging.bounded_network import not_public
 from backend.messaging.inference_server import InferenceServer
@@ -37,6 +39,10 @@ from backend.storage.nodes import Node
 from backend.storage.unit_of_work import UnitOfWork
 
 FLEET_ENTRY = FleetSpec("external", AgentKind.EXTERNAL)
+PER_ACCOUNT_MAX = 8  # of NODES_MAX, so that one provider leaves places for the others; admins may name any number
+CHECKS_MAX = 2  # at once in a process: each may hold one of its few threads for many seconds
+
+_checks = BoundedSemaphore(CHECKS_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,9 @@ def add_server(
         if count >= NODES_MAX:
             accepted = f"at most {NODES_MAX} at once"
             raise Conflict("too many servers", code="too_many_servers", field="url", accepted=accepted)
+        if public_only and len(uow.external_nodes.owned_by(account_id)) >= PER_ACCOUNT_MAX:
+            accepted = f"at most {PER_ACCOUNT_MAX} of one account at once"
+            raise Conflict("too many servers", code="too_many_servers", field="url", accepted=accepted)
         node = _node(uow, now, account_id, spec)
         uow.external_nodes.add(node.id, url, shown, public_only=public_only, now=now)
         facts: dict[str, object] = {"name": spec.name, "url": url, "has_credential": shown is not None}
@@ -131,7 +140,7 @@ def remove_server(uow: UnitOfWork, now: datetime, node_id: NodeId, actor: Princi
 def check_server(uow: UnitOfWork, now: datetime, node_id: NodeId, actor: Principal) -> Checked:
     """Ask a server of the actor's, from here, whether it is ready and what it serves; nothing is written.
 
-    Raises NotFound.
+    Raises NotFound, Unavailable (`checks_busy`).
     """
     with uow:
         node = owned_node(uow, now, node_id, actor)
@@ -139,15 +148,13 @@ def check_server(uow: UnitOfWork, now: datetime, node_id: NodeId, actor: Princip
         models = uow.models.runnable()
     if server is None:
         raise _no_server(node_id)
-    calls = InferenceServer(server.url, server.credential, public_only=server.public_only)
+    if not _checks.acquire(blocking=False):
+        raise Unavailable("other servers are being checked", code="checks_busy", accepted="try again in some seconds")
     try:
-        ask_ready(calls)
-        fits = ask_models(calls, [model.ref for model in models])
-    except SwarmexError as error:
-        return Checked(node, server, error.message[:TOLD_CHARS_MAX], ())
+        why_down, fits = _ask(server, [model.ref for model in models])
     finally:
-        calls.close()
-    return Checked(node, server, None, tuple(fits))
+        _checks.release()
+    return Checked(node, server, why_down, tuple(fits))
 
 
 def list_known(uow: UnitOfWork) -> list[ExternalServer]:
@@ -170,6 +177,18 @@ def saw_server(
         if models is not None and uow.external_nodes.serves(node_id, models, now):
             uow.emit(Event(Topic.OFFERS_CHANGED))
         uow.commit()
+
+
+def _ask(server: ExternalServer, models: Sequence[ModelRef]) -> tuple[str | None, Sequence[ModelFit]]:
+    """Why the server is not ready, None if it is, and what it serves."""
+    calls = InferenceServer(server.url, server.credential, public_only=server.public_only)
+    try:
+        ask_ready(calls)
+        return None, ask_models(calls, models)
+    except SwarmexError as error:
+        return error.message[:TOLD_CHARS_MAX], ()
+    finally:
+        calls.close()
 
 
 def _node(uow: UnitOfWork, now: datetime, account_id: AccountId, spec: NodeSpec) -> Node:

@@ -107,7 +107,7 @@ def complete_upload(
         upload = _own(uow, principal, upload_id)
         upload.check_whole()
         chunks = uow.model_uploads.chunks(upload_id)
-    with scratch.folder(upload.size_bytes) as folder:
+    with scratch.folder(upload.size_bytes, str(principal.account_id)) as folder:
         path = folder / "model.onnx"
         try:
             found = _join(objects, upload, chunks, path)

@@ -5,14 +5,17 @@ A disk that fills up takes everything on the machine along: whoever comes too mu
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
+from typing import ClassVar
 
 from backend.domain.errors import Unavailable
 
 RESERVE_BYTES = 256 << 20  # of the disk, for everybody else on it
+OWNER_BYTES_MAX = 512 << 20  # promised to one account at once: who sends slowly keeps room from nobody
 
 
 class DiskFull(Unavailable):
@@ -24,19 +27,31 @@ class DiskFull(Unavailable):
 class _Booked:
     lock = Lock()
     size_bytes = 0  # promised to the blocks that are open, however much of it they have written
+    owners: ClassVar[Counter[str]] = Counter()  # the same by whom it was promised to
 
 
 @contextmanager
-def folder(size_bytes: int) -> Iterator[Path]:
-    """An empty folder for files of so many bytes, which goes with the block; raises DiskFull before it is made."""
+def folder(size_bytes: int, owner: str) -> Iterator[Path]:
+    """An empty folder for files of so many bytes, which goes with the block; raises DiskFull before it is made.
+
+    Who has OWNER_BYTES_MAX under way waits for their own; one file may be larger than that.
+    """
     with _Booked.lock:
         free = shutil.disk_usage(tempfile.gettempdir()).free - RESERVE_BYTES - _Booked.size_bytes
         if size_bytes > free:
             raise DiskFull("the temporary disk is full", accepted="try again when other uploads are through")
+        if _Booked.owners[owner] and _Booked.owners[owner] + size_bytes > OWNER_BYTES_MAX:
+            raise DiskFull(
+                "you are uploading too much at once", accepted="try again when your other uploads are through"
+            )
         _Booked.size_bytes += size_bytes
+        _Booked.owners[owner] += size_bytes
     try:
         with tempfile.TemporaryDirectory(prefix="swarmex-upload-") as made:
             yield Path(made)
     finally:
         with _Booked.lock:
             _Booked.size_bytes -= size_bytes
+            _Booked.owners[owner] -= size_bytes
+            if not _Booked.owners[owner]:
+                del _Booked.owners[owner]

@@ -27,7 +27,8 @@ def release_stranded(uow: UnitOfWork, now: datetime) -> int:
         stranded = [found[order.id] for order in locked]
         _end(uow, [one for one in stranded if not one.left])
         _move(uow, now, [one for one in stranded if one.left])
-        forgotten = uow.private_orders.forget_ended([one.order_id for one in stranded], FORGOTTEN_MAX)
+        gone = [(one.order_id, node) for one in stranded for node in one.gone]
+        forgotten = uow.private_orders.forget_ended(gone, FORGOTTEN_MAX)
         if stranded or forgotten:
             uow.commit()
     return len(stranded)

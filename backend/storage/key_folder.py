@@ -3,6 +3,7 @@
 import os
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from uuid import UUID
 
 from backend.domain.ids import NodeId
@@ -39,7 +40,7 @@ class KeyFolder:
 
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._path(node_id)
-        fresh = path.with_suffix(f".{os.getpid()}")
+        fresh = path.with_suffix(f".{token_hex(8)}")  # processes in containers have the same ids
         fresh.touch(mode=0o600)
         fresh.write_bytes(KeyPair.new().secret)
         try:

@@ -12,7 +12,7 @@ from backend.storage.tables import PrivateRecipientRow
 
 @dataclass(frozen=True, slots=True)
 class Stranded:
-    """An order that some node cannot, or may not, open any more, and the nodes that still may."""
+    """An order that some node cannot, or may not, open any more, and the nodes of its buyer's choice that still may."""
 
     order_id: OrderId
     gone: list[NodeId]
@@ -41,8 +41,11 @@ class PrivateOrderRepository:
                     ORDER BY r.order_id LIMIT :limit
                 )
                 SELECT r.order_id, array_agg(k.node_id) FILTER (WHERE k.state <> 'verified') AS gone,
-                       coalesce(array_agg(k.node_id) FILTER (WHERE k.state = 'verified'), '{}') AS kept
-                FROM found JOIN private_recipients r ON r.order_id = found.order_id
+                       coalesce(array_agg(k.node_id) FILTER (
+                           WHERE k.state = 'verified' AND jsonb_exists(o.needs -> 'only', CAST(k.node_id AS text))
+                       ), '{}') AS kept
+                FROM found JOIN orders o ON o.id = found.order_id
+                JOIN private_recipients r ON r.order_id = found.order_id
                 JOIN sealing_keys k ON k.id = r.key_id GROUP BY r.order_id ORDER BY r.order_id
             """),
             {"limit": limit},
@@ -59,17 +62,22 @@ class PrivateOrderRepository:
             {"orders": list(nodes), "nodes": [_json(some) for some in nodes.values()]},
         )
 
-    def forget_ended(self, orders: Collection[OrderId], limit: int) -> int:
-        """Forget that these orders, and those that have ended, are sealed to keys that have ended; how often."""
+    def forget_ended(self, gone: Collection[tuple[OrderId, NodeId]], limit: int) -> int:
+        """Forget that orders are sealed to these nodes' ended keys or, of orders that have ended, to any; how often.
+
+        Keys that ended since `stranded` was asked are found by its next call.
+        """
         return self._connection.execute(
             text("""
                 DELETE FROM private_recipients WHERE (order_id, key_id) IN (
                     SELECT r.order_id, r.key_id FROM sealing_keys k JOIN private_recipients r ON r.key_id = k.id
                     JOIN orders o ON o.id = r.order_id WHERE k.state IN ('replaced', 'revoked')
-                    AND (r.order_id = ANY(:orders) OR o.state NOT IN ('open', 'running')) LIMIT :limit
+                    AND ((r.order_id, k.node_id) IN (
+                        SELECT * FROM unnest(CAST(:orders AS uuid[]), CAST(:nodes AS uuid[]))
+                    ) OR o.state NOT IN ('open', 'running')) LIMIT :limit
                 )
             """),
-            {"orders": list(orders), "limit": limit},
+            {"orders": [order for order, _ in gone], "nodes": [node for _, node in gone], "limit": limit},
         ).rowcount
 
     def private_among(self, items: Collection[ItemId]) -> set[ItemId]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FILE_BYTES_MAX = 512 << 20  # it is read whole, beside the engine's own copy; what is larger runs alone
 NODES_MAX = 50_000
+DEFAULTS_SINCE = 4  # version of the file format from which on a fixed tensor that is an input may be replaced
 OPSET_MIN = 13  # whose meanings the rules have
 VALUES_MAX = 64  # of a fixed tensor that may say shapes and axes
 
@@ -51,7 +52,7 @@ def _prove(model: "ModelProto") -> None:
     if model.functions or len(model.graph.node) > NODES_MAX:
         raise Unproven("functions of its own, or too many nodes")
     _check_versions(model)
-    known = _given(model.graph)
+    known = _given(model.graph, defaults=model.ir_version >= DEFAULTS_SINCE)
     shapes = _shapes(model)
     for node in model.graph.node:
         found = _outputs(node, known, shapes)
@@ -71,8 +72,11 @@ def _check_versions(model: "ModelProto") -> None:
         raise Unproven(f"operators of version {standard}")
 
 
-def _given(graph: "GraphProto") -> dict[str, Known]:
-    """What is known before the first node: fixed tensors, and inputs that count rows by a free first axis."""
+def _given(graph: "GraphProto", *, defaults: bool) -> dict[str, Known]:
+    """What is known before the first node: fixed tensors, and inputs that count rows by a free first axis.
+
+    With `defaults`, fixed tensors that are inputs as well are what is taken where nothing is sent.
+    """
     known: dict[str, Known] = {"": Fixed()}
     for tensor in graph.initializer:
         known[tensor.name] = _fixed(tensor)
@@ -81,6 +85,8 @@ def _given(graph: "GraphProto") -> dict[str, Known]:
     for given in graph.input:
         if given.name not in known:
             known[given.name] = _rows(given)
+        elif defaults:
+            raise Unproven(f"input {given.name!r} has a default that may be replaced")
     return known
 
 
@@ -90,6 +96,9 @@ def _rows(given: "ValueInfoProto") -> Rows:
         raise Unproven(f"input {given.name!r} is no tensor with a shape")
     if tensor.shape.dim[0].HasField("dim_value"):
         raise Unproven(f"input {given.name!r} has no free first axis")
+    # The engine takes a negative size for a free one.
+    if any(dim.HasField("dim_value") and dim.dim_value < 1 for dim in tensor.shape.dim):
+        raise Unproven(f"input {given.name!r} has an axis of no size")
     return Rows(len(tensor.shape.dim))
 
 
@@ -126,21 +135,29 @@ def _attributes(node: "NodeProto") -> dict[str, Any]:
 def _computed(node: "NodeProto", name: str, shapes: Shapes) -> Fixed:
     """What a node makes of what is fixed; the values only of a constant that is written down."""
     if node.op_type == "Constant":
-        return _constant(_attributes(node))
+        return _constant(node)
     shape = shapes.get(name)
     return Fixed() if shape is None or None in shape else Fixed(tuple(one for one in shape if one is not None))
 
 
-def _constant(attributes: dict[str, Any]) -> Fixed:
-    if "value" in attributes:
-        return _fixed(attributes["value"])
-    if "value_int" in attributes or "value_ints" in attributes:
-        value = np.array(attributes.get("value_int", attributes.get("value_ints")), np.int64)
-        return Fixed(value.shape, value)
-    if "value_float" in attributes or "value_string" in attributes:
+def _constant(node: "NodeProto") -> Fixed:
+    """As the engine reads it: its first attribute, by the attribute's type and not by its name."""
+    from onnx import AttributeProto
+    from onnx.helper import get_attribute_value
+
+    if len(node.attribute) != 1:
+        raise Unproven("a constant that is several")
+    kind, value = node.attribute[0].type, get_attribute_value(node.attribute[0])
+    if kind == AttributeProto.TENSOR:
+        return _fixed(value)
+    if kind in (AttributeProto.INT, AttributeProto.INTS):
+        array = np.array(value, np.int64)
+        return Fixed(array.shape, array)
+    if kind in (AttributeProto.FLOAT, AttributeProto.STRING):
         return Fixed(())
-    listed = attributes.get("value_floats", attributes.get("value_strings"))
-    return Fixed() if listed is None else Fixed((len(listed),))
+    if kind in (AttributeProto.FLOATS, AttributeProto.STRINGS):
+        return Fixed((len(value),))
+    return Fixed()
 
 
 def _fixed(tensor: "TensorProto") -> Fixed:
@@ -172,7 +189,9 @@ def _shapes(model: "ModelProto") -> Shapes:
     for one in told:
         if one.type.tensor_type.HasField("shape") and one.name not in shapes:
             dims = one.type.tensor_type.shape.dim
-            shapes[one.name] = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
+            shapes[one.name] = tuple(
+                dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None for dim in dims
+            )
     return shapes
 
 

@@ -61,7 +61,7 @@ async def upload_file(request: Request, caller: Anyone, market: Market, now: Now
     """Keep a file; `purpose` is `batch`. It expires after 30 days, or after `expires_after[seconds]`."""
     at_least = max(1, declared_bytes(request) - FORM_BYTES_MAX)
     await run_in_threadpool(files.ask_room, market.uow(), caller, at_least)  # before anything is written anywhere
-    async with received(request) as form:
+    async with received(request, str(caller.account_id)) as form:
         purpose, stays = form.need("purpose"), parse_expiry(form.fields.get("expires_after[seconds]"))
         kept = await run_in_threadpool(
             files.upload, market.uow(), now, market.objects, caller, form.path, form.sent_as(), purpose, stays

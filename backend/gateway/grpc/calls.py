@@ -15,7 +15,7 @@ from backend.domain.errors import Invalid, SwarmexError, Unavailable
 from backend.gateway.grpc import statuses
 from backend.gateway.grpc.call import Call, Told
 from backend.gateway.grpc.metrics import CallMetrics
-from backend.gateway.limits import GRPC_BODY_TIMEOUT_S, GRPC_CALL_TIMEOUT_S
+from backend.gateway.limits import GRPC_BODY_TIMEOUT_S, GRPC_CALL_TIMEOUT_S, GRPC_OPEN_BODY_TIMEOUT_S
 from backend.messaging.spans import Kind, entry
 from backend.messaging.tracing import REQUEST_ID, TraceContext
 
@@ -27,6 +27,7 @@ log = structlog.get_logger("swarmex.grpc")
 
 M = TypeVar("M", bound=Message)
 Method = Callable[[Any, Call], Awaitable[Any]]
+Admit = Callable[[Call], Awaitable[object]]
 Refusal = tuple[grpc.StatusCode, str, Told]
 
 
@@ -36,10 +37,13 @@ class Calls:
     def __init__(self, metrics: CallMetrics) -> None:
         self._metrics = metrics
 
-    def around(self, method: Method, kind: type[M], service: str = SERVICE) -> grpc.RpcMethodHandler:
+    def around(
+        self, method: Method, kind: type[M], service: str = SERVICE, admit: Admit | None = None
+    ) -> grpc.RpcMethodHandler:
         """`method`, which takes messages of a kind and may raise, as a server calls it.
 
-        For the server it takes a stream: so its one message is read here, in bounded time. Outside nobody sees that.
+        For the server it takes a stream: so its one message is read here, in bounded time, and only after `admit` has
+        raised nothing. Without it anybody may call, and has less time. Outside nobody sees that.
         """
         name = method.__name__
 
@@ -52,7 +56,7 @@ class Calls:
             ids = ((REQUEST_ID_KEY, request_id), (TRACE_ID_KEY, span.context.trace_id))
             try:
                 with span:
-                    code, answer, refusal = await _outcome(method, kind, call, context)
+                    code, answer, refusal = await _outcome(method, kind, call, context, admit)
                     span.set(rpc__system="grpc", rpc__service=service, rpc__method=name, swarmex__request_id=request_id)
                     if refusal is not None:
                         span.fail(code)
@@ -76,15 +80,17 @@ class Calls:
 
 
 async def _outcome(
-    method: Method, kind: type[M], call: Call, context: ServicerContext
+    method: Method, kind: type[M], call: Call, context: ServicerContext, admit: Admit | None
 ) -> tuple[str, Any, Refusal | None]:
     """The code to count, the answer, and what is told in its place: status, details, trailing metadata."""
     try:
-        request = await _request(kind, context)
+        if admit is not None:
+            await admit(call)
+        request = await _request(kind, context, GRPC_BODY_TIMEOUT_S if admit else GRPC_OPEN_BODY_TIMEOUT_S)
         return OK, await _answer(method, request, call), None
-    except _TooSlow:
-        told = ((statuses.ERROR_CODE_KEY, _TooSlow.code),)
-        return _TooSlow.code, None, (grpc.StatusCode.DEADLINE_EXCEEDED, _TooSlow.message, told)
+    except _TooSlow as slow:
+        told = ((statuses.ERROR_CODE_KEY, slow.code),)
+        return slow.code, None, (grpc.StatusCode.DEADLINE_EXCEEDED, str(slow), told)
     except SwarmexError as error:
         return error.code, None, (statuses.status_of(error), statuses.sentence(error), statuses.told_with(error))
     except Exception:
@@ -97,16 +103,15 @@ class _TooSlow(Exception):
     """The caller has not sent its request in time."""
 
     code = "body_too_slow"
-    message = f"the request did not arrive within {GRPC_BODY_TIMEOUT_S:.0f} s"
 
 
-async def _request(kind: type[M], context: ServicerContext) -> M:
+async def _request(kind: type[M], context: ServicerContext, within_s: float) -> M:
     """The call's message; raises _TooSlow, or Invalid for none and for what is no message of the kind."""
     try:
-        async with asyncio.timeout(GRPC_BODY_TIMEOUT_S):
+        async with asyncio.timeout(within_s):
             raw = await context.read()
     except TimeoutError:
-        raise _TooSlow from None
+        raise _TooSlow(f"the request did not arrive within {within_s:.0f} s") from None
     if raw is EOF:  # of one above GRPC_REQUEST_BYTES_MAX the server has told already
         raise Invalid("no message was sent", code="invalid_message", accepted=kind.__name__)
     try:

@@ -40,10 +40,12 @@ class Service:
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """What a server is given to answer with."""
-        methods: Mapping[Method, type[Any]] = {
+        open_to_all: Mapping[Method, type[Any]] = {
             self.ServerLive: pb.ServerLiveRequest,
             self.ServerReady: pb.ServerReadyRequest,
             self.ServerMetadata: pb.ServerMetadataRequest,
+        }
+        methods: Mapping[Method, type[Any]] = {
             self.ModelReady: pb.ModelReadyRequest,
             self.ModelMetadata: pb.ModelMetadataRequest,
             self.ModelConfig: pb.ModelConfigRequest,
@@ -53,10 +55,14 @@ class Service:
             self.RepositoryModelLoad: pb.RepositoryModelLoadRequest,
             self.RepositoryModelUnload: pb.RepositoryModelUnloadRequest,
         }
-        return grpc.method_handlers_generic_handler(
-            SERVICE,
-            {method.__name__: self._calls.around(method, kind) for method, kind in methods.items()},
-        )
+        around = self._calls.around
+        handlers = {method.__name__: around(method, kind) for method, kind in open_to_all.items()}
+        handlers |= {method.__name__: around(method, kind, admit=self._known) for method, kind in methods.items()}
+        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+    async def _known(self, call: Call) -> Principal:
+        """Whose key the call shows; raises Unauthenticated before anything of its message is awaited or kept."""
+        return await principal_of(self._gateway.keys, call.metadata.get("authorization", ""), call.address)
 
     async def ServerLive(self, _request: pb.ServerLiveRequest, _call: Call) -> pb.ServerLiveResponse:
         return pb.ServerLiveResponse(live=True)

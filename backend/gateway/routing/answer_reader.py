@@ -38,7 +38,7 @@ class AnswerReader:
         self._body_bytes_max = body_bytes_max
         self._parser = HttpResponseParser(self)
         self._refused: AboveLimit | None = None
-        self._head_bytes = 0
+        self._overhead = 0  # bytes since the last of the body
         self._headers_read = False
         self._filled = 0
         self.in_place = False
@@ -46,6 +46,13 @@ class AnswerReader:
     def place(self) -> memoryview:
         """Where the next bytes belong while `in_place`; else they are to be read elsewhere and fed."""
         return memoryview(self.reply.body)[self._filled :]
+
+    @property
+    def ends_by_closing(self) -> bool:
+        """Whether what says how long the body is, is that the connection closes after it."""
+        told = self.reply.headers
+        said = b"content-length" in told or b"transfer-encoding" in told
+        return self._headers_read and not self.whole and self._refused is None and not said
 
     def placed(self, count: int) -> bool:
         """So many bytes were written to `place()`; whether the answer is whole."""
@@ -56,16 +63,15 @@ class AnswerReader:
 
     def feed(self, read: memoryview) -> bool:
         """Take bytes that came; whether the answer is whole. Raises BrokenOff."""
-        if not self._headers_read:
-            self._head_bytes += len(read)
+        self._overhead += len(read)  # taken back for what is body: no node may send headers or trailers for ever
         try:
             self._parser.feed_data(read)
         except (HttpParserError, HttpParserUpgrade) as error:
             raise self._refused or BrokenOff(f"no HTTP: {error}") from error
         if self._refused:
             raise self._refused
-        if not self._headers_read and self._head_bytes > ANSWER_HEAD_BYTES_MAX:
-            raise AboveLimit(f"headers above {ANSWER_HEAD_BYTES_MAX} bytes")
+        if self._overhead > ANSWER_HEAD_BYTES_MAX and not self.whole:
+            raise AboveLimit(f"headers or trailers above {ANSWER_HEAD_BYTES_MAX} bytes")
         self.in_place = not self.whole and len(self.reply.body) > self._filled
         return self.whole
 
@@ -107,7 +113,10 @@ class AnswerReader:
         else:
             self.reply.body[self._filled : end] = chunk
             self._filled = end
+            self._overhead = 0
 
     def on_message_complete(self) -> None:
         """It is whole, unless it only announced another one."""
         self.whole = self._headers_read
+        if self.whole and self._filled < len(self.reply.body):  # declared, but none comes, as with 204 and 304
+            self.reply.body, self.reusable = bytearray(), False

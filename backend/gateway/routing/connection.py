@@ -65,6 +65,9 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It is closed, by whomever."""
         self._transport = None
+        if exc is None and self._reader is not None and self._reader.ends_by_closing:
+            self._end(self._reader.reply)
+            return
         self._end(BrokenOff(f"the connection was closed: {exc}" if exc else "the connection was closed"))
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # as the loop calls it

@@ -1,6 +1,7 @@
 """Connections to all nodes: reused while they are fresh, bounded for each node and together."""
 
 import asyncio
+import ssl
 from collections import deque
 from urllib.parse import urlsplit
 
@@ -37,6 +38,7 @@ class Connections:
         self._places = Gate(CONNECTIONS_MAX)
         self._nodes: dict[str, _Node] = {}
         self._idle = 0
+        self._tls: ssl.SSLContext | None = None  # made once, for the first node that wants it: it reads many files
         self._swept_s = self._loop.time()
 
     async def ask(self, origin: str, head: bytes, body: bytes | memoryview, tier: TierName = TierName.MEDIUM) -> Reply:
@@ -78,12 +80,14 @@ class Connections:
         try:
             parts = urlsplit(origin)
             secure = parts.scheme == "https"
+            if secure and self._tls is None:
+                self._tls = ssl.create_default_context()
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 _, connection = await self._loop.create_connection(
                     lambda: Connection(self._answer_bytes_max),
                     parts.hostname or "",
                     parts.port or (443 if secure else 80),
-                    ssl=secure or None,
+                    ssl=self._tls if secure else None,
                 )
         except (OSError, ValueError, TimeoutError) as error:  # ValueError: a host that is none
             raise NeverSent(repr(error)) from error

@@ -28,21 +28,18 @@ class Gate:
         try:
             await turn
         except asyncio.CancelledError:
-            if not self._waiting.discard(turn):  # its turn came meanwhile
+            if not self._waiting.discard(turn) and not turn.cancelled():  # its turn came, and nobody passed it on
                 self.leave()
             raise
 
     def leave(self) -> None:
         """Give a place back: to the most urgent of those who wait."""
-        turn = self._waiting.first()
-        if turn is None:
-            self._free += 1
-            return
-        self._waiting.discard(turn)
-        if turn.done():  # cancelled, which it has not heard yet
-            self.leave()
-        else:
-            turn.set_result(None)
+        while (turn := self._waiting.first()) is not None:
+            self._waiting.discard(turn)
+            if not turn.done():  # else it was cancelled, and has not heard it yet
+                turn.set_result(None)
+                return
+        self._free += 1
 
 
 class _Pass:

@@ -1,5 +1,6 @@
 """Private orders on real servers: run by the node that they are sealed to, read by nobody on the way."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -12,7 +13,7 @@ from agents.inference.runner import UnitReport, UnitRunner
 from agents.inference.sealing_keys import KeyRing
 from backend.bootstrap import utc_now
 from backend.domain.errors import SwarmexError
-from backend.domain.ids import NodeId, SealingKeyId
+from backend.domain.ids import NodeId, OrderId, SealingKeyId
 from backend.domain.orders import CloseReason, OrderState
 from backend.domain.private_envelope import Envelope
 from backend.domain.private_sealing import KeyPair, seal_order
@@ -27,6 +28,7 @@ from backend.domain.sealing_keys import (
 from backend.domain.work import ATTEMPTS_MAX, ItemResult
 from backend.services import audit, canaries, orders, sealing_keys, stranded_orders, sweeper
 from backend.storage.key_folder import KeyFolder
+from backend.storage.private_orders import PrivateOrderRepository
 from tests.integration.agents.conftest import Node
 from tests.market import Market
 from tests.private import (
@@ -339,6 +341,38 @@ def test_an_order_goes_on_at_the_other_nodes_that_it_is_sealed_to(
     assert market.show(order).state is OrderState.SETTLED
     assert answers(market, order.id, keys) == [[2 * MARKER, 4.0]]
     assert audit.audit_ledger(market.app.uow()).ok
+
+
+def test_an_order_whose_key_ended_goes_to_no_node_that_its_buyer_ruled_out(sealing: Sealing, market: Market) -> None:
+    ended, kept, never = sealing.node("a"), sealing.node("b"), sealing.node("c")
+    [gone] = keys_of(market, ended)
+    envelope, _ = seal(market, [gone, *keys_of(market, kept), *keys_of(market, never)])
+    needs = replace(market.request().needs, never=(never,))
+    [order] = market.place(**wanted(market, envelope, needs=needs))
+    sealing_keys.revoke(market.app.uow(), utc_now(), ADMIN, gone.id)
+    assert stranded_orders.release_stranded(market.app.uow(), utc_now()) == 1
+    assert market.show(order).needs == {"only": [str(kept)]}
+
+
+def test_a_key_that_ends_while_orders_leave_another_is_found_the_next_time(
+    sealing: Sealing, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = sealing.node("a"), sealing.node("b")
+    keys = [*keys_of(market, first), *keys_of(market, second)]
+    [order] = market.place(**wanted(market, seal(market, keys)[0]))
+    sealing_keys.revoke(market.app.uow(), utc_now(), ADMIN, keys[0].id)
+    leave = PrivateOrderRepository.leave
+
+    def meanwhile(orders: PrivateOrderRepository, nodes: Mapping[OrderId, Collection[NodeId]]) -> None:
+        sealing_keys.revoke(market.app.uow(), utc_now(), ADMIN, keys[1].id)
+        leave(orders, nodes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PrivateOrderRepository, "leave", meanwhile)
+        assert stranded_orders.release_stranded(market.app.uow(), utc_now()) == 1
+    assert stranded_orders.release_stranded(market.app.uow(), utc_now()) == 1
+    market.settle()
+    assert market.show(order).reason is CloseReason.NO_VERIFIED_KEY
 
 
 def test_another_key_of_a_node_serves_only_once_it_is_verified_and_then_alone(

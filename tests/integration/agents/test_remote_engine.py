@@ -18,6 +18,7 @@ from agents.inference.catalogue import Catalogue
 from agents.inference.models import LoadedModels
 from agents.model_cache import ModelCache
 from agents.oip_server import OipServer
+from backend.domain.external_nodes import DOCUMENT_BYTES_MAX
 from backend.domain.remote_models import FORMAT
 from backend.domain.tensors import DATATYPES
 from backend.domain.work import ModelRef
@@ -267,3 +268,10 @@ def test_every_datatype_goes_there_and_back(tmp_path: Path, backend: Backend, da
     came = engine(backend.host).load(written).run({"x": sent})["x"]
     assert came.dtype == DATATYPES[datatype]
     assert came.tolist() == sent.tolist()
+
+
+@pytest.mark.parametrize("path", ["/v2", "/v2/models/m/ready"])
+def test_what_a_server_shows_of_itself_is_not_read_without_end(tmp_path: Path, backend: Backend, path: str) -> None:
+    backend.answers[path] = (200, b" " * (DOCUMENT_BYTES_MAX + 1))
+    with pytest.raises(ModelUnusable, match="too large"):
+        engine(backend.host).load(document(tmp_path, backend.host))

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx import NodeProto, TensorProto, helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from agents.engines.onnx import OnnxEngine
 from agents.engines.row_proof import rows_keep_apart
@@ -168,6 +169,40 @@ def test_what_a_file_says_of_its_own_shapes_is_not_believed(tmp_path: Path) -> N
     nodes = [node("Relu", "x", "a"), node("Reshape", "a to", "b"), node("Reshape", "b back")]
     constants = {"to": np.array([-1, 2]), "back": np.array([-1, WIDTH])}
     assert not rows_keep_apart(write(tmp_path / "m.onnx", nodes, constants, value_info=[lie]))
+
+
+def constant(**attributes: Any) -> NodeProto:
+    """A constant of these attributes, in this order."""
+    made = helper.make_node("Constant", [], ["c"])
+    made.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
+    return made
+
+
+def test_a_constant_is_read_as_the_engine_reads_it(tmp_path: Path) -> None:
+    right, wrong = numpy_helper.from_array(np.array([0, -1])), numpy_helper.from_array(np.array([1, -1]))
+    shaped = node("Reshape", "x c")
+    assert rows_keep_apart(write(tmp_path / "right.onnx", [constant(value=right), shaped]))
+    assert not rows_keep_apart(write(tmp_path / "wrong.onnx", [constant(value=wrong), shaped]))
+    both = constant(value_ints=[1, -1], value=right)
+    assert not rows_keep_apart(write(tmp_path / "both.onnx", [both, shaped]))
+    misnamed = constant(value_float=numpy_helper.from_array(np.zeros(1, np.int64)))
+    nodes = [misnamed, node("Gather", "x c", "g", axis=1), node("Squeeze", "g one", "s"), node("Add", "s g")]
+    assert not rows_keep_apart(write(tmp_path / "misnamed.onnx", nodes, {"one": np.array([1])}))
+
+
+def test_sizes_below_one_are_free_for_the_engine_and_prove_nothing(tmp_path: Path) -> None:
+    flat = [node("Reshape", "x to")]
+    assert rows_keep_apart(write(tmp_path / "known.onnx", flat, {"to": np.array([-1, 6])}, ("rows", 3, 2)))
+    assert not rows_keep_apart(write(tmp_path / "free.onnx", flat, {"to": np.array([-1, 6])}, ("rows", -3, -2)))
+
+
+def test_what_may_be_sent_in_its_place_is_not_fixed(tmp_path: Path) -> None:
+    path = write(tmp_path / "default.onnx", [node("Reshape", "x to")], {"to": np.array([0, -1])})
+    assert rows_keep_apart(path)
+    model = onnx.load(path)
+    model.graph.input.append(helper.make_tensor_value_info("to", TensorProto.INT64, [2]))
+    onnx.save(model, path)
+    assert not rows_keep_apart(path)
 
 
 def test_a_standard_name_for_a_function_of_its_own_is_not_believed(tmp_path: Path) -> None:

@@ -87,6 +87,10 @@ class Impostor:
         self._thread.start()
         return self
 
+    def hangs_no_more(self) -> None:
+        """All that was not answered is, and nothing hangs any more."""
+        self._ended.set()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

@@ -11,9 +11,11 @@ import pytest
 import tritonclient.http
 from sqlalchemy import text
 
+from agents.external import port
 from backend.bootstrap import Swarmex, utc_now
 from backend.domain.access import Principal, Role
 from backend.domain.ids import AccountId, NodeId
+from backend.domain.work import ATTEMPTS_MAX
 from backend.messaging import server_look
 from backend.messaging.inference_server import BREAKER_POLICY
 from backend.services import audit, external_nodes
@@ -166,6 +168,17 @@ def test_work_that_the_server_never_got_has_had_no_attempt(
     impostor.answers[RUN] = (200, outputs([1, 4], DOUBLED))
     assert paid(callers, path) > 0
     assert [(state, attempt) for state, attempt, _, _ in items(market)] == [("settled", 1)]
+
+
+def test_a_server_that_is_always_ready_and_takes_nothing_does_not_keep_its_work_for_ever(
+    market: Swarmex, callers: Callers, adapter: Adapter, impostor: Impostor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(port, "SPARED_MAX", 2)
+    monkeypatch.setattr(port, "AWAY_S", 0.01)
+    adapter.online(adapter.add(callers.provider.account_id, impostor.url))
+    impostor.answers[RUN] = (503, b"the queue is full")
+    place(callers, 1)
+    until(lambda: items(market)[0][:2] == ("dead", ATTEMPTS_MAX), "each of its attempts came to an end")
 
 
 def test_a_server_is_asked_for_nothing_but_what_it_serves(

@@ -143,6 +143,10 @@ def test_a_call_has_so_much_time_to_be_sent_and_to_be_answered_and_no_more(
                 channel.stream_unary(INFER)(_nothing_until(node.may_answer), metadata=asked.metadata, timeout=TIMEOUT_S)
             assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
             assert dict(caught.value.trailing_metadata())["swarmex-error-code"] == "body_too_slow"
+        with subtests.test("sent by nobody that is known"):
+            with pytest.raises(grpc.RpcError) as caught:
+                channel.stream_unary(INFER)(_nothing_until(node.may_answer), timeout=TIMEOUT_S)
+            assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED, "its message is not waited for"
         for what, sent in (("nothing", []), ("no such message", [b"\xff\xff"])):
             with subtests.test(what):
                 with pytest.raises(grpc.RpcError) as caught:

@@ -82,10 +82,23 @@ def test_what_is_promised_to_some_is_not_promised_to_others(monkeypatch: pytest.
     free = shutil.disk_usage(tempfile.gettempdir()).free
     monkeypatch.setattr(scratch, "RESERVE_BYTES", 0)
     half = free * 2 // 3
-    with scratch.folder(half) as one:
+    with scratch.folder(half, "a") as one:
         assert one.is_dir()
-        with pytest.raises(scratch.DiskFull), scratch.folder(half):
+        with pytest.raises(scratch.DiskFull), scratch.folder(half, "b"):
             pass
     assert not one.exists()
-    with scratch.folder(half):
+    with scratch.folder(half, "b"):
+        pass
+
+
+def test_who_uploads_much_at_once_waits_for_their_own_and_keeps_room_from_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scratch, "OWNER_BYTES_MAX", 100)
+    with scratch.folder(60, "a"):
+        with pytest.raises(scratch.DiskFull, match="too much at once"), scratch.folder(60, "a"):
+            pass
+        with scratch.folder(60, "b"), scratch.folder(40, "a"):
+            pass
+    with scratch.folder(200, "a"):  # one file may be larger
         pass

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,15 @@ from agents.inference.runner import UnitRunner
 from agents.inference.sealing_keys import KeyRing
 from agents.model_cache import ModelCache
 from agents.work_port import DirectWorkPort
-from backend.bootstrap import new_id
-from backend.domain.ids import AgentId, NodeId
+from backend.bootstrap import Settings, Swarmex, new_id
+from backend.cli.private import Ready
+from backend.domain.errors import Invalid, SwarmexError, Unavailable
+from backend.domain.ids import AgentId, NodeId, SealingKeyId
+from backend.domain.orders import WorkloadRequest
+from backend.domain.private_sealing import KeyPair, SealedModel, seal_order
 from backend.domain.work import AgentBeat
 from backend.services import log
+from backend.services.orders import PlacedWorkload
 from backend.storage.key_folder import KeyFolder
 from tests.integration.cli.runner import Cli
 from tests.market import Market
@@ -116,6 +122,43 @@ def test_answers_that_cannot_be_read_here_say_where_they_can_be(shop: Shop, cli:
     kept.write_text(keys.replace('"rows": [1]', '"rows": [2]'))
     done = cli.run("order", "show", order["id"], "--results")
     assert "No node that the order was sealed to gave these answers: 0." in done.err
+
+
+def test_an_order_whose_placing_was_cut_off_is_opened_by_the_keys_that_were_kept(
+    shop: Shop, cli: Cli, tmp_path: Path
+) -> None:
+    shop.node("trusted")
+    shop.verify("trusted")
+    folder = tmp_path / "data" / "private"
+    [other] = cli.json(*shop.place("--private"))["orders"]
+    (folder / f"{other['id']}.json").rename(folder / "aa.1")
+    shop.run()
+    [order] = cli.json(*shop.place("--private"))["orders"]
+    (folder / f"{order['id']}.json").rename(folder / "bb.1")
+    (folder / "damaged.1").write_text("{")
+    shop.run()
+    shown = cli.json("order", "show", order["id"], "--results")
+    assert shown["results"][0]["response"]["outputs"][0]["data"] == [2 * MARKER, 4.0]
+    assert {path.name for path in folder.iterdir()} == {f"{order['id']}.json", "aa.1", "damaged.1"}
+
+
+def test_keys_are_kept_while_nobody_knows_whether_the_order_was_placed(tmp_path: Path) -> None:
+    keys = seal_order([(b"{}", 1)], SealedModel("m", 1, "00" * 32), {SealingKeyId(new_id()): KeyPair.new().public})[1]
+    ready = Ready(WorkloadRequest("inference", "m", "medium", ()), keys)
+    wired = Swarmex(Settings(data_folder=tmp_path), "postgresql://", "redis://127.0.0.1:1/0")  # it asks nobody
+
+    def broken(error: SwarmexError) -> Callable[[WorkloadRequest], PlacedWorkload]:
+        def place(_: WorkloadRequest) -> PlacedWorkload:
+            raise error
+
+        return place
+
+    with pytest.raises(Invalid):
+        ready.place(wired, broken(Invalid("refused")))
+    assert list((tmp_path / "private").iterdir()) == []
+    with pytest.raises(Unavailable):
+        ready.place(wired, broken(Unavailable("gone", code="coordinator_unreachable")))
+    assert len(list((tmp_path / "private").iterdir())) == 1
 
 
 def test_without_a_verified_key_nothing_is_placed_or_kept(shop: Shop, cli: Cli, tmp_path: Path) -> None:

@@ -141,6 +141,8 @@ def test_a_receiver_that_hangs_is_given_up_and_the_others_are_told(receiver: Rec
     [
         *((ip, True) for ip in ("8.8.8.8", "2606:4700::1111", "2002:808:808::")),
         *((ip, False) for ip in ("192.168.0.1", "100.64.0.1", "224.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::")),
+        *((ip, False) for ip in ("64:ff9b::a00:1", "64:ff9b:1::a00:1", "::a00:1", "::ffff:0:a00:1", "fec0::1")),
+        *((ip, False) for ip in ("2001:0:4136:e378::", "::7f00:1", "feff::1", "64:ff9b:1:ffff::1")),
     ],
 )
 def test_an_address_is_public_by_what_it_reaches(address: str, public: bool) -> None:

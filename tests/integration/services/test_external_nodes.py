@@ -1,22 +1,27 @@
 """Servers as nodes: who may name which, what is written down, and how they go and come back."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import BoundedSemaphore
 from typing import Any
 
 import pytest
 
 from backend.bootstrap import utc_now
 from backend.domain.access import Principal, Role
-from backend.domain.errors import Conflict, Forbidden, Invalid, NotFound, SwarmexError
+from backend.domain.errors import Conflict, Forbidden, Invalid, NotFound, SwarmexError, Unavailable
 from backend.domain.external_nodes import ServerState
 from backend.domain.fleet import AgentKind
 from backend.domain.ids import AccountId, AgentId, KeyId, ModelId
 from backend.domain.nodes import NodeSpec
 from backend.domain.work import AgentBeat
+from backend.messaging import server_look
 from backend.services import external_nodes, fleet, joining, log, nodes
-from backend.services.external_nodes import ServerNode
+from backend.services.external_nodes import Checked, ServerNode
 from backend.storage.ids import new_id
+from tests.integration.api.impostor import READY, Impostor
 from tests.market import ASK, Market
+from tests.waiting import PATIENCE_S, until
 
 OPERATOR = Principal(None, AccountId(new_id()), Role.ADMIN)
 SPEC = NodeSpec("triton", "fog", "north", 4)
@@ -96,6 +101,60 @@ def test_there_are_only_so_many(market: Market, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(Conflict) as refusal:
         add(market, spec=NodeSpec("kserve", "fog", "north", 4))
     assert refusal.value.code == "too_many_servers"
+
+
+def test_a_provider_has_only_so_many_of_them_and_an_admin_any_number(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(external_nodes, "PER_ACCOUNT_MAX", 1)
+    provider = Principal(KeyId(new_id()), market.provider.account_id, Role.PROVIDER)
+    other = Principal(KeyId(new_id()), market.account("other").account_id, Role.PROVIDER)
+    add(market, "https://models.example", by=provider)
+    second = NodeSpec("kserve", "fog", "north", 4)
+    with pytest.raises(Conflict) as refusal:
+        add(market, "https://more.example", second, by=provider)
+    assert (refusal.value.code, refusal.value.accepted) == ("too_many_servers", "at most 1 of one account at once")
+    assert len(listed(market)) == 1
+    uow = market.app.uow()
+    external_nodes.add_server(uow, utc_now(), other.account_id, SPEC, "https://models.example", principal=other)
+    add(market, spec=second, by=OPERATOR)
+    assert len(listed(market)) == 2
+
+
+def test_only_so_many_servers_are_checked_at_once_and_each_that_is_done_makes_room(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_look, "READY_S_MAX", PATIENCE_S)
+    monkeypatch.setattr(external_nodes, "_checks", BoundedSemaphore(external_nodes.CHECKS_MAX))
+
+    def check(server: ServerNode) -> Checked:
+        return external_nodes.check_server(market.app.uow(), utc_now(), server.node.id, OPERATOR)
+
+    with Impostor() as impostor, ThreadPoolExecutor(external_nodes.CHECKS_MAX) as threads:
+        impostor.hanging.add(READY)
+        made = add(market, impostor.url)
+        running = [threads.submit(check, made) for _ in range(external_nodes.CHECKS_MAX)]
+        until(lambda: impostor.asked[READY] == external_nodes.CHECKS_MAX, "they are under way")
+        with pytest.raises(Unavailable) as refusal:
+            check(made)
+        assert (refusal.value.code, refusal.value.accepted) == ("checks_busy", "try again in some seconds")
+        impostor.hangs_no_more()
+        assert [one.result(PATIENCE_S).why_down for one in running] == [None] * external_nodes.CHECKS_MAX
+        impostor.answers[READY] = (500, b"oh")
+        for _ in range(external_nodes.CHECKS_MAX + 1):
+            assert check(made).why_down == "the server answered 500: oh"
+
+
+def test_a_check_that_breaks_makes_room_as_well(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = add(market)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(external_nodes, "ask_ready", broken)
+    for _ in range(external_nodes.CHECKS_MAX + 1):
+        with pytest.raises(RuntimeError):
+            external_nodes.check_server(market.app.uow(), utc_now(), made.node.id, OPERATOR)
 
 
 def test_a_removed_server_comes_back_only_as_it_was(market: Market) -> None:

@@ -101,3 +101,32 @@ def test_a_connection_that_cannot_be_trusted_with_another_request_is_known(came:
     reader = AnswerReader(BODY_MAX)
     assert reader.feed(memoryview(came))
     assert not reader.reusable
+
+
+def for_ever(reader: AnswerReader, came: bytes) -> None:
+    for _ in range(ANSWER_HEAD_BYTES_MAX):
+        reader.feed(memoryview(came))
+
+
+@pytest.mark.parametrize("endless", [b"x" * 100, b"X: y\r\n"], ids=["one trailer", "many trailers"])
+def test_trailers_do_not_go_on_for_ever(endless: bytes) -> None:
+    reader = AnswerReader(BODY_MAX)
+    reader.feed(memoryview(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nA: "))
+    with pytest.raises(AboveLimit):
+        for_ever(reader, endless)
+
+
+def test_a_long_body_in_chunks_is_no_long_head() -> None:
+    reader = AnswerReader(4 * ANSWER_HEAD_BYTES_MAX)
+    reader.feed(memoryview(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"))
+    for _ in range(300):
+        reader.feed(memoryview(b"1f4\r\n" + 500 * b"x" + b"\r\n"))
+    assert reader.feed(memoryview(b"0\r\n\r\n"))
+    assert len(reader.reply.body) == 150_000
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_body_that_was_declared_and_cannot_come_is_no_memory_of_ours(status: int) -> None:
+    reader = AnswerReader(1 << 20)
+    assert reader.feed(memoryview(b"HTTP/1.1 %d X\r\nContent-Length: 100000\r\n\r\n" % status))
+    assert (bytes(reader.reply.body), reader.reusable) == (b"", False)

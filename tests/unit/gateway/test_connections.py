@@ -107,6 +107,22 @@ def test_what_a_node_says_unasked_is_never_the_answer_to_another_request(extra: 
     run(scenario())
 
 
+def test_an_answer_may_end_with_its_connection() -> None:
+    async def scenario() -> None:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_request(reader)
+            writer.write(b"HTTP/1.0 200 OK\r\n\r\nall of it")
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server:
+            assert bytes((await Connections().ask(origin, HEAD % 0, b"")).body) == b"all of it"
+
+    run(scenario())
+
+
 def test_a_connection_that_idled_too_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         node = Node(answer)

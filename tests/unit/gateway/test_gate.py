@@ -68,3 +68,27 @@ def test_who_leaves_at_the_moment_when_its_turn_comes_hands_it_on() -> None:
             await gate.enter(TierName.MEDIUM)
 
     run(steps)
+
+
+def test_many_who_leave_at_the_same_moment_make_no_places() -> None:
+    async def steps() -> None:
+        gate = Gate(64)
+
+        async def held() -> None:
+            async with gate.of(TierName.MEDIUM):
+                await asyncio.Event().wait()
+
+        tasks = [asyncio.create_task(held()) for _ in range(2_000)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        for _ in range(64):
+            await gate.enter(TierName.SMALL)
+        late = asyncio.create_task(gate.enter(TierName.SMALL))
+        await asyncio.sleep(0)
+        assert not late.done()
+        gate.leave()
+        await late
+
+    run(steps)

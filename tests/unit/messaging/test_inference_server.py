@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from backend.gateway import limits
 from backend.messaging import bounded_network, inference_server
 from backend.messaging.bounded_network import AddressNotAllowed
 from backend.messaging.inference_server import (
@@ -17,7 +18,7 @@ from backend.messaging.inference_server import (
     ServerBroke,
     ServerRefused,
 )
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -162,3 +163,75 @@ def test_what_was_looked_at_is_what_is_connected_to(monkeypatch: pytest.MonkeyPa
         assert [calls.call("GET", "/")[1] for _ in range(2)] == [b"hi", b"hi"]
         calls.close()
     assert looked == ["models.example"]
+
+
+def test_a_server_that_takes_a_request_slowly_is_left_when_the_call_is_over() -> None:
+    taken, size = [0], 48 << 20
+
+    def sip(line: socket.socket) -> None:
+        while came := line.recv(1 << 16):
+            taken[0] += len(came)
+            time.sleep(0.01)
+
+    with server(sip) as port:
+        calls = InferenceServer(f"http://127.0.0.1:{port}", None)
+        with pytest.raises(ServerBroke):
+            calls.call("POST", "/", bytes(size), timeout_s=0.3)
+    assert taken[0] < size // 2, "each piece that it took would have been given the whole time again"
+
+
+def test_an_answer_is_not_larger_than_what_a_gateway_passes_on() -> None:
+    def talk(line: socket.socket) -> None:
+        line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (limits.ANSWER_BYTES_MAX + 1))
+        line.sendall(bytes(limits.ANSWER_BYTES_MAX + 1))
+        while line.recv(1 << 16):  # until the caller has gone
+            pass
+
+    with server(talk) as port, pytest.raises(ServerRefused, match="too large"):
+        called(port)
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[str], threading.Event]]:
+    """Which names were looked up; those that begin with `slow` are not found until the event is set."""
+    asked: list[str] = []
+    found = threading.Event()
+
+    def look_up(host: str, *_: Any, **__: Any) -> Any:
+        asked.append(host)
+        if host.startswith("slow"):
+            found.wait(PATIENCE_S)
+        raise socket.gaierror("no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    yield asked, found
+    found.set()
+    until(lambda: not bounded_network._look_ups, "no thread is left behind")
+
+
+def look(name: str) -> str:
+    """How a call to a server of that name fails."""
+    calls = InferenceServer(f"https://{name}:443", None, public_only=True)
+    with pytest.raises(ServerAway) as failure:
+        calls.call("GET", "/", timeout_s=0.2, attempts=1)
+    return failure.value.message
+
+
+def test_a_name_that_is_not_found_in_time_holds_up_nobody(resolver: tuple[list[str], threading.Event]) -> None:
+    asked, found = resolver
+    assert "in time" in look("slow.example")
+    assert "in time" in look("slow.example")
+    assert "no such name" in look("other.example")
+    assert asked == ["slow.example", "other.example"], "one that is being looked up is not looked up beside it"
+    found.set()
+    until(lambda: not bounded_network._look_ups, "it is over")
+    assert "no such name" in look("slow.example")
+
+
+def test_only_so_many_names_are_looked_up_at_once(
+    monkeypatch: pytest.MonkeyPatch, resolver: tuple[list[str], threading.Event]
+) -> None:
+    monkeypatch.setattr(bounded_network, "LOOK_UPS_MAX", 1)
+    look("slow.example")
+    assert "too many" in look("slow-too.example")
+    assert resolver[0] == ["slow.example"]
