@@ -12,6 +12,7 @@ from agents.engines.onnx import OnnxEngine
 from agents.inference.admission import Admission
 from agents.inference.batcher import Batcher
 from agents.inference.execution import Execution
+from agents.inference.held_model import BatchSize
 from agents.inference.models import LoadedModels
 from agents.inference.run_queue import SPARE_RUNS, RunQueue
 from agents.model_cache import ModelCache
@@ -50,6 +51,17 @@ class _Gated:
         return self._model.run(inputs)
 
 
+class Steady(BatchSize):
+    """So many rows a run, however long a gate made one wait."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.rows = rows
+
+    def ran(self, rows: int, busy_us: int) -> None:
+        """Learn nothing."""
+
+
 class Stand:
     """A batcher over one model, loaded and warmed up."""
 
@@ -63,7 +75,7 @@ class Stand:
         self.models.load(self.ref)
         held = self.models.peek(self.ref.checksum)
         assert held is not None
-        held.batch.rows = 8
+        held.batch = Steady(8)
         engine.rows.clear()
         engine.begun = threading.Semaphore(0)
         self.admission = Admission(in_flight_max, runs)

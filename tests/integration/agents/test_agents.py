@@ -62,11 +62,11 @@ def test_an_order_goes_all_the_way_by_events_alone(market: Market, node_database
     agents = [AgentProcess(shared, kind, program=("-c", WITHOUT_CLOCK)) for kind in OWNERS]
     agents.append(AgentProcess(shared, "inference", "--pool", "pool"))
     until(agents[-1].says("consumer.ready"), "the node consumes")
-    until(lambda: states(market) == ["up"] * 4, "all are up")
+    until(lambda: states(market) == ["up"] * len(agents), "all are up")
     for _ in range(3):
         [order] = market.place(requests=[request((1.0, 2.0))])
         until(lambda: market.show(order).state == OrderState.SETTLED, "it is settled")  # noqa: B023  at once
-    assert [agent.stop() for agent in agents] == [0] * 4
+    assert [agent.stop() for agent in agents] == [0] * len(agents)
     assert audit.audit_ledger(market.app.uow()).ok
 
 
@@ -97,7 +97,7 @@ def test_without_redis_orders_are_settled_late_but_once_it_is_back(
     shared = deployment(market, node_database_url)
     agents = [AgentProcess(shared, kind) for kind in OWNERS] + [AgentProcess(shared, "inference", "--pool", "pool")]
     until(agents[-1].says("consumer.ready"), "the node consumes")
-    until(lambda: states(market) == ["up"] * 4, "all are up")
+    until(lambda: states(market) == ["up"] * len(agents), "all are up")
     own_redis.kill()
     [order] = market.place(requests=[request((1.0, 2.0))])
     until(lambda: market.show(order).state == OrderState.RUNNING, "cleared without a single event")
@@ -105,7 +105,7 @@ def test_without_redis_orders_are_settled_late_but_once_it_is_back(
     assert {fact["chore"] for fact in agents[2].events("chore.failed")} == {"relay"}
     own_redis.start()
     until(lambda: market.show(order).state == OrderState.SETTLED, "settled once Redis is back")
-    assert [agent.stop() for agent in agents] == [0] * 4
+    assert [agent.stop() for agent in agents] == [0] * len(agents)
     market.close()
 
 
