@@ -75,9 +75,7 @@ class SwarmRuntime:
     replaces = True
 
     def list(self) -> builtins.list[Running]:
-        tasks = self._tasks()
-        pairs = [(service, tasks.get(service["ID"])) for service in self._services()]
-        found = [running_of(service, task) for service, task in pairs if not is_over(service, task)]
+        found = [running_of(service, task) for service, task in self._seen() if not is_over(service, task)]
         return [running for running in found if running is not None]
 
     def start(self, member: Member) -> Running:
@@ -140,11 +138,11 @@ class SwarmRuntime:
                 return self._logs.tail(running.member.label, wanted)
 
     def tidy(self) -> None:
-        tasks, services = self._tasks(), self._services()
-        over = [service for service in services if is_over(service, tasks.get(service["ID"]))][:TIDY_MAX]
+        seen = self._seen()
+        over = [service for service, task in seen if is_over(service, task)][:TIDY_MAX]
         for service in over:
             self._remove(service)
-        if len(over) == len(services):
+        if len(over) == len(seen):
             self._network.remove()
 
     def _update(self, service: Mapping[str, Any], **changes: Any) -> None:
@@ -178,6 +176,14 @@ class SwarmRuntime:
         pieces = self._engine.service_logs(service, stdout=True, stderr=True, tail=lines)
         text = b"".join(pieces if not isinstance(pieces, bytes) else [pieces])
         return text.decode(errors="replace").splitlines()
+
+    def _seen(self) -> builtins.list[tuple[Mapping[str, Any], Mapping[str, Any] | None]]:
+        """This fleet's services with their tasks. These are asked after those: a service that was rolled back since
+        then is still said to roll, while a task of before would make one that was rolled back look dead.
+        """
+        services = self._services()
+        tasks = self._tasks()
+        return [(service, tasks.get(service["ID"])) for service in services]
 
     def _services(self) -> builtins.list[Mapping[str, Any]]:
         """This fleet's services."""
