@@ -2,6 +2,7 @@
 
 from celery import Celery
 
+from backend.messaging.handing_over import KeepingTransport
 from backend.messaging.intake import IntakeTransport, Refuse
 from backend.messaging.queues import Priority, route
 
@@ -49,6 +50,7 @@ def celery_app(redis_url: str, refuse: Refuse | None = None) -> Celery:
             "queue_order_strategy": "priority",
         },
     )
+    app.conf.broker_transport = KeepingTransport
     if refuse is not None:
         app.conf.broker_transport = IntakeTransport
         app.conf.broker_transport_options["refuse"] = refuse

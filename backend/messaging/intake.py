@@ -8,10 +8,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from kombu.transport.redis import Channel, Transport
 from redis import Redis
 
 from backend.domain.dead_letters import DeadMessage
+from backend.messaging.handing_over import KeepingChannel, KeepingTransport
 from backend.messaging.judging import judge
 
 Refuse = Callable[[str, DeadMessage], None]
@@ -38,10 +38,10 @@ class _JudgingClient(Redis):
         return None
 
 
-class IntakeChannel(Channel):
+class IntakeChannel(KeepingChannel):
     """A channel with judgement; its transport option `refuse` is a Refuse."""
 
-    from_transport_options = (*Channel.from_transport_options, "refuse")  # type: ignore[assignment]  # of any length
+    from_transport_options = (*KeepingChannel.from_transport_options, "refuse")  # type: ignore[assignment]  # of any length
     refuse: Refuse
 
     def _get_client(self) -> Callable[..., Redis]:
@@ -49,7 +49,7 @@ class IntakeChannel(Channel):
         return partial(_JudgingClient, self.refuse, self.sep)
 
 
-class IntakeTransport(Transport):
+class IntakeTransport(KeepingTransport):
     """The transport of such channels."""
 
     Channel = IntakeChannel

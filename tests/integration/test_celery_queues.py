@@ -9,6 +9,7 @@ from threading import Event
 
 import pytest
 import redis
+from kombu.entity import Queue
 
 from backend.domain.errors import Unavailable
 from backend.domain.ids import UnitId
@@ -156,6 +157,26 @@ def test_stopping_finishes_the_unit_that_runs_and_leaves_the_rest(
     assert worker.stop()
     assert finished == [first.unit_id]
     assert start_worker(redis_url, queue).wait_for(1) == [second.unit_id]
+    dispatcher.close()
+
+
+def test_what_redis_hands_over_as_a_consumer_ends_is_put_back_where_it_was(
+    redis_url: str, queue: str, start_worker: Callable[..., Worker]
+) -> None:
+    first, second = unit(queue), unit(queue)
+    dispatcher = Dispatcher(redis_url)
+    with celery_app(redis_url).connection_for_read() as connection:
+        channel = connection.channel()
+        queues = [Queue(queue)]  # type: ignore[no-untyped-call]  # so is kombu
+        consumer = connection.Consumer(queues, channel=channel)
+        consumer.consume()
+        # As a consumer that is ready for its next message does.
+        channel.client.connection = channel.client.connection_pool.get_connection()
+        channel._brpop_start()
+        dispatcher.send([first, second])
+        assert channel._in_poll.can_read(PATIENCE_S), "it was handed over"
+        consumer.cancel()
+    assert start_worker(redis_url, queue).wait_for(2) == [first.unit_id, second.unit_id]
     dispatcher.close()
 
 
