@@ -19,7 +19,7 @@ from backend.domain.ids import AccountId, AgentId, ModelId, NodeId
 from backend.domain.nodes import NodeSpec
 from backend.domain.tensors import Signature, TensorSpec
 from backend.domain.work import ModelRef
-from backend.services import allocation, external_nodes, holds, pricing, relay, settlement
+from backend.services import allocation, external_nodes, holds, pricing, relay, settlement, sweeper
 from backend.storage.objects import ObjectStore
 from tests.integration.api.supply import ASK_NANO, write_model
 from tests.waiting import PATIENCE_S, until
@@ -96,7 +96,7 @@ class Elsewhere:
 
 
 class Adapter:
-    """The external agent, and a loop that clears, sends and settles, until the block ends."""
+    """The external agent, and a loop that clears, sends, settles and sweeps, until the block ends."""
 
     def __init__(self, market: Swarmex) -> None:
         self.market = market
@@ -170,3 +170,4 @@ class Adapter:
             holds.lower(uow(), utc_now(), epoch.leased)
             relay.relay(uow(), utc_now(), lambda _: None)
             settlement.settle_finished(uow(), utc_now())
+            sweeper.sweep(uow(), utc_now())
