@@ -7,6 +7,7 @@ import typer
 
 from backend.cli import external, join, sealing_key, views
 from backend.cli.connection import account_named, market, node_named, operator
+from backend.cli.machine_options import Accelerators, GpuMemoryMb, GpuModel, LatencyMs, MemoryMb, Residency
 from backend.cli.options import AccountOption, AsJson, NodeArgument, examples, group
 from backend.cli.output import console, emit, figures, identity, note, print_json, record, table, words
 from backend.domain.money import PPM
@@ -39,16 +40,12 @@ def register(
         str | None, typer.Option(help="An agent that serves many nodes; without it the node needs an agent of its own.")
     ] = None,
     cores: Annotated[int, typer.Option(help="Processor cores.")] = 1,
-    memory_mb: Annotated[int, typer.Option(metavar="MIB", help="Memory.")] = 1_024,
-    gpu_model: Annotated[
-        str | None, typer.Option(help="What its accelerators are, as in a100.", show_default=False)
-    ] = None,
-    gpu_memory_mb: Annotated[int, typer.Option(metavar="MIB", help="Memory of each accelerator.")] = 0,
-    accelerators: Annotated[int, typer.Option(help="How many it has.")] = 0,
-    residency: Annotated[
-        str | None, typer.Option(help="The jurisdiction that its data stays in, as in de.", show_default=False)
-    ] = None,
-    latency_ms: Annotated[int, typer.Option(metavar="MS", help="How far it is from its region's users.")] = 0,
+    memory_mb: MemoryMb = 1_024,
+    gpu_model: GpuModel = None,
+    gpu_memory_mb: GpuMemoryMb = 0,
+    accelerators: Accelerators = 0,
+    residency: Residency = None,
+    latency_ms: LatencyMs = 0,
     as_json: AsJson = False,
 ) -> None:
     """Bring a machine to the market; it sells nothing before it has an offer and a living agent."""
