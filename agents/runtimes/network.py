@@ -1,5 +1,7 @@
 """A fleet's own network, made when its first container starts and removed after its last."""
 
+from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Any
 
 from docker.errors import APIError
@@ -57,12 +59,23 @@ class FleetNetwork:
         if self._host_address is None:
             with engine_errors("show its bridge"):
                 [facts, *_] = self._engine.inspect_network(DEFAULT_BRIDGE)["IPAM"]["Config"] or [{}]
-            if not (address := facts.get("Gateway")):
+            if (address := own_address(facts)) is None:
                 raise Unavailable(
                     "the Docker engine has no default bridge",
                     code="no_bridge",
                     field="SWARMEX_RUNTIME",
                     accepted="an engine that runs without `--bridge none`",
                 )
-            self._host_address = str(address)
+            self._host_address = address
         return self._host_address
+
+
+def own_address(facts: Mapping[str, str]) -> str | None:
+    """The engine's own address in a network of its default driver, by that network's facts; None if it has none.
+
+    An engine that starts for the first time tells only which network it made: it takes the first address, but says so
+    from its second start on.
+    """
+    if stated := facts.get("Gateway"):
+        return stated
+    return str(next(ip_network(facts["Subnet"]).hosts())) if facts.get("Subnet") else None
