@@ -18,6 +18,7 @@ from agents.inference.models import LoadedModels
 from agents.inference.oip_app import OipApp
 from agents.inference.run_queue import RunQueue
 from backend.domain.errors import Invalid
+from backend.gateway.oip.body_receiver import BODY_RECEIVER
 
 ANY_ADDRESS = {"", "0.0.0.0"}  # noqa: S104  # compared with, not bound
 BACKLOG = 512
@@ -116,7 +117,7 @@ class OipServer:
         app = self._app = OipApp(self.token, self._catalogue, self._models, admission, self.batches)
         config = uvicorn.Config(
             app.asgi,
-            http="httptools",
+            http=BODY_RECEIVER,
             ws="none",
             lifespan="off",
             log_config=None,

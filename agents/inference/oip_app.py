@@ -37,6 +37,7 @@ SERVER_NAME = "swarmex-node"
 CLIENT_GONE = 499
 BUSY_HEADER = "Swarmex-Busy-Us"
 
+Body = bytes | bytearray | memoryview
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -115,7 +116,7 @@ class OipApp:
         model = await self._find(request)
         return await self._run(request, model, body)
 
-    async def _run(self, request: Request, model: ModelRef, body: bytearray) -> Response:
+    async def _run(self, request: Request, model: ModelRef, body: Body) -> Response:
         """The answer, unless the client leaves first: then the work is not begun if it has not been."""
         told = request.headers
         work = self._answer(model, body, told.get(HEADER_LENGTH), tier_named(told.get(TIER_HEADER)))
@@ -124,7 +125,7 @@ class OipApp:
         except ClientGone:
             return Response(status_code=CLIENT_GONE)
 
-    async def _answer(self, model: ModelRef, body: bytearray, header_length: str | None, tier: TierName) -> Response:
+    async def _answer(self, model: ModelRef, body: Body, header_length: str | None, tier: TierName) -> Response:
         """From bytes to bytes; the model runs in a thread of the pool."""
         header, buffers = split_body(body, header_length)
         try:
@@ -181,7 +182,7 @@ class OipApp:
             raise Unavailable("the coordinator does not answer") from error
 
 
-async def _read(request: Request) -> bytearray:
+async def _read(request: Request) -> Body:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Invalid("compressed requests are not spoken here", field="Content-Encoding", accepted="identity")
     declared = request.headers.get("content-length", "")
@@ -190,6 +191,8 @@ async def _read(request: Request) -> bytearray:
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             async for chunk in request.stream():
+                if len(chunk) == len(body) and not filled:
+                    return memoryview(chunk)  # whole, and nobody else's
                 body[filled : filled + len(chunk)] = chunk
                 filled += len(chunk)
                 if filled > REQUEST_BYTES_MAX:

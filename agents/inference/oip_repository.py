@@ -27,7 +27,7 @@ NOT_IN_MEMORY = "not in memory; loaded when it is asked for"
 
 Handler = Callable[[Request], Awaitable[Response]]
 Find = Callable[[Request], Awaitable[ModelRef]]
-Read = Callable[[Request], Awaitable[bytearray]]
+Read = Callable[[Request], Awaitable[bytes | bytearray | memoryview]]
 
 
 class NodeStatistics:
@@ -136,7 +136,7 @@ async def _shared_memory(_request: Request) -> Response:
     raise serving.no_shared_memory()
 
 
-def _has_parameters(raw: bytearray) -> bool:
+def _has_parameters(raw: bytes | bytearray | memoryview) -> bool:
     try:
         body = orjson.loads(raw or b"{}")
     except orjson.JSONDecodeError as error:

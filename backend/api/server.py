@@ -8,6 +8,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from backend.api.limits import CONNECTIONS_MAX, DRAIN_S
+from backend.gateway.oip.body_receiver import BODY_RECEIVER
 
 ADDRESS_FILE = "api.url"
 BACKLOG = 1_024
@@ -42,7 +43,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http="httptools",
+                http=BODY_RECEIVER,
                 ws="none",
                 lifespan="on",
                 backlog=BACKLOG,

@@ -25,12 +25,14 @@ from backend.messaging.spans import span
 NS_PER_S = 1_000_000_000
 
 
-async def infer(gateway: Gateway, principal: Principal, model: ServedModel, request: Request) -> Response:
-    """The protocol's answer to an inference request whose body is still to be read."""
+async def infer(
+    gateway: Gateway, principal: Principal, model: ServedModel, request: Request, body: bytes | memoryview
+) -> Response:
+    """The protocol's answer to an inference request with this body."""
     started = time.perf_counter()
     refuse_encoded(request.headers.get("content-encoding"))
     terms = read_terms(request.headers)
-    payload = read_payload(await request.body(), request.headers.get(HEADER_LENGTH), model.signature)
+    payload = read_payload(body, request.headers.get(HEADER_LENGTH), model.signature)
     served = await serve(gateway, principal, model, payload, terms)
     return inference_reply(served, payload, model, utc_now(), (time.perf_counter() - started) * 1_000)
 

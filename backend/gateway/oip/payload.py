@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from starlette.requests import Request
 
 from backend.domain.errors import InvalidTensor
 from backend.domain.tensors import GivenTensor, Signature, read_id, read_inputs, read_wishes, split_body
@@ -32,7 +33,7 @@ class Payload:
         return max(free, default=1)
 
 
-def read_payload(raw: bytes, header_length: str | None, signature: Signature) -> Payload:
+def read_payload(raw: bytes | memoryview, header_length: str | None, signature: Signature) -> Payload:
     """The request in an HTTP body, checked whole; raises InvalidJson, InvalidTensor."""
     header, buffers = split_body(raw, header_length)
     try:
@@ -43,6 +44,12 @@ def read_payload(raw: bytes, header_length: str | None, signature: Signature) ->
     return Payload(
         raw, len(header) if header_length is not None else None, inputs, read_wishes(body, signature), read_id(body)
     )
+
+
+async def body_of(request: Request) -> bytes | memoryview:
+    """A request's whole body; one that came in one piece as it is."""
+    pieces = [piece async for piece in request.stream() if piece]
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def refuse_encoded(encoding: str | None) -> None:

@@ -11,6 +11,7 @@ from backend.gateway.callers import caller, face_of_tier, let_in
 from backend.gateway.disconnects import ClientGone, while_connected
 from backend.gateway.gateway import Gateway
 from backend.gateway.oip.inference import infer
+from backend.gateway.oip.payload import body_of
 from backend.gateway.oip.replies import json_reply
 from backend.gateway.oip.repository import asked_model, repository_routes
 
@@ -46,9 +47,9 @@ async def _infer(request: Request) -> Response:
     principal = await caller(gateway.keys, request)
     await let_in(gateway.rates, principal, face_of_tier(request), request)
     model = await gateway.models.get(request.path_params["model"], request.path_params.get("version"))
-    await request.body()  # whatever arrives after the body is the client's leaving
+    body = await body_of(request)  # whatever arrives after the body is the client's leaving
     try:
-        return await while_connected(request, infer(gateway, principal, model, request))
+        return await while_connected(request, infer(gateway, principal, model, request, body))
     except ClientGone:
         return Response(status_code=CLIENT_GONE_STATUS)
 
