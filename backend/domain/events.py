@@ -28,6 +28,7 @@ class Topic(StrEnum):
     FACTS_CHANGED = "facts.changed"
     RESOURCES_FREED = "resources.freed"
     JOINT_CHANGED = "joint.changed"
+    TRAINING_CHANGED = "training.changed"
     CRASH_LOOP = "fleet.crash_loop"
     INCIDENT_OPENED = "incident.opened"
     INCIDENT_RESOLVED = "incident.resolved"

@@ -29,6 +29,7 @@ class AgentKind(StrEnum):
     SETTLEMENT = "settlement"
     INFERENCE = "inference"
     EXTERNAL = "external"
+    TRAINING_ROUND = "training-round"
     MANAGER = "manager"
 
 

@@ -39,15 +39,20 @@ class WindowState(StrEnum):
 
 
 class ItemState(StrEnum):
-    """waiting → queued → running → committed → settled; or cancelled, or dead after too many attempts."""
+    """waiting → queued → running → committed → settled; or cancelled, or dead after too many attempts.
+
+    What is judged before it is paid for is reported when it ran, then committed or rejected.
+    """
 
     WAITING = "waiting"
     QUEUED = "queued"
     RUNNING = "running"
+    REPORTED = "reported"
     COMMITTED = "committed"
     SETTLED = "settled"
     CANCELLED = "cancelled"
     DEAD = "dead"
+    REJECTED = "rejected"
 
 
 def window_nano(price_nano_per_slot_s: int, slots: int) -> int:

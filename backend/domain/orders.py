@@ -71,6 +71,7 @@ class CloseReason(StrEnum):
     HOLD_EXPIRED = "hold_expired"
     NO_VERIFIED_KEY = "no_verified_key"  # left: those that a private order is sealed to do not serve any more
     GATEWAY_LOST = "gateway_lost"
+    ROUND_ENDED = "round_ended"  # of training: what it was placed for is judged, or not needed any more
 
 
 _FINAL: Mapping[CloseReason, OrderState] = {
@@ -98,7 +99,8 @@ class WorkloadRequest:
 
     With `failover` other regions may serve it when the named one cannot; without a region any may anyhow. An
     `interruptible` one may lose its slots to others, its work then waits again. A `private` one has no requests that
-    anybody but its recipients can read.
+    anybody but its recipients can read. One of training has a `local_task` instead, as its node gets it, which may
+    take `fit_us_max` microseconds of a slot and should take `fit_us_expected`: training jobs place them, nobody else.
     """
 
     workload: str
@@ -119,6 +121,9 @@ class WorkloadRequest:
     failover: bool = False
     webhook: str | None = None  # who is told of its end
     private: Envelope | None = None
+    local_task: bytes | None = None
+    fit_us_max: int | None = None
+    fit_us_expected: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,20 +141,21 @@ def check_request(request: WorkloadRequest, tier: Tier) -> Strategy:
     """Refuse what can never be served, with the field's name; returns the strategy."""
     if request.workload not in [kind.value for kind in WorkloadKind]:
         raise unknown_choice("workload", request.workload, [kind.value for kind in OFFERED])
-    if request.workload not in OFFERED:
+    if request.workload not in OFFERED and request.local_task is None:
         raise Invalid(
-            f"{request.workload} is not offered yet",
+            f"{request.workload} is no order of its own",
             code="workload_not_offered",
             field="workload",
-            accepted=", ".join(OFFERED),
+            accepted=f"{', '.join(OFFERED)}; training: POST /api/v1/training-jobs",
         )
     if request.priority not in [strategy.value for strategy in Strategy]:
         raise unknown_choice("priority", request.priority, [strategy.value for strategy in Strategy])
     _check_range("slots", request.slots, 1, tier.slots_max)
     _check_range("deadline_s", request.deadline_s, 0, DEADLINE_S_MAX)
-    requests_max = 1 if request.workload == WorkloadKind.INFERENCE else ITEMS_PER_ORDER_MAX
-    count = len(request.requests) if request.private is None else len(request.private.items)
-    _check_range("requests", count, 1, requests_max)
+    if request.local_task is None:
+        requests_max = 1 if request.workload == WorkloadKind.INFERENCE else ITEMS_PER_ORDER_MAX
+        count = len(request.requests) if request.private is None else len(request.private.items)
+        _check_range("requests", count, 1, requests_max)
     if request.needs is not NO_NEEDS:
         check_needs(request.needs)
     if request.webhook is not None:

@@ -16,16 +16,24 @@ TAGS_MAX = 32  # of one version
 TAG_CHARS_MAX = 200
 DESCRIPTION_CHARS_MAX = 2_000
 SEARCH_CHARS_MAX = 100
+TRAINER_PREFIX = "trainer."  # of names that are trainers', and no model's
 LATEST = "latest"  # what a name without an alias means, so no alias may be called so
 _ALIAS = re.compile(r"[a-z][a-z0-9._-]{0,62}", re.ASCII)
 _TAG = re.compile(r"[a-z0-9][a-z0-9._/-]{0,62}", re.ASCII)
 
 
 class Format(StrEnum):
-    """What a version is: an ONNX file, or a document that names a server elsewhere."""
+    """What a version is: an ONNX file, a document that names a server elsewhere, or a trainer.
+
+    A trainer is no model and has no file: it is registered so that orders of training can refer to it.
+    """
 
     ONNX = "onnx"
     REMOTE = "remote"
+    TRAINER = "trainer"
+
+
+MODEL_FORMATS = (Format.ONNX, Format.REMOTE)
 
 
 class Stage(StrEnum):
@@ -63,8 +71,8 @@ class ModelFilter:
             parse_stage(self.stage)
         if self.datatype is not None and self.datatype not in DATATYPES and self.datatype != "BYTES":
             raise unknown_choice("datatype", self.datatype, [*DATATYPES, "BYTES"])
-        if self.format is not None and self.format not in list(Format):
-            raise unknown_choice("format", self.format, list(Format))
+        if self.format is not None and self.format not in MODEL_FORMATS:
+            raise unknown_choice("format", self.format, MODEL_FORMATS)
         for field, text in (("prefix", self.prefix), ("search", self.text)):
             if text is not None and not 1 <= len(text) <= SEARCH_CHARS_MAX:
                 raise Invalid(
@@ -129,8 +137,14 @@ def check_description(description: str) -> str:
 
 
 def check_model_name(name: str) -> None:
-    """Raise Invalid(`invalid_name`) for what can name no model."""
-    check_name(name)
+    """Raise Invalid(`invalid_name`) for what can name no model, and (`reserved_name`) for what names a trainer."""
+    if check_name(name).startswith(TRAINER_PREFIX):
+        raise Invalid(
+            f"names that begin with {TRAINER_PREFIX} are for trainers",
+            code="reserved_name",
+            field="name",
+            accepted=f"a name that does not begin with {TRAINER_PREFIX}",
+        )
 
 
 def parse_stage(word: str) -> Stage:

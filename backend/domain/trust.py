@@ -24,8 +24,8 @@ EXPLAINED_MAX = 100  # parts of an explanation; those with the least effect are 
 class Evidence(StrEnum):
     """What speaks for or against a node.
 
-    Canaries are items with known answers (`services/canaries.py`); updates are those of federated rounds, which
-    nothing rejects yet.
+    Canaries are items with known answers (`services/canaries.py`); updates are those of federated rounds, which are
+    judged before they are paid for (`services/judging.py`).
     """
 
     SERVED = "served"  # an item that ran and was paid for

@@ -104,7 +104,9 @@ def expire(uow: UnitOfWork, now: datetime) -> int:
         orders = uow.orders.lock_outlived(now, EXPIRE_MAX)
         if orders:
             ids = [order.id for order in orders]
-            uow.work.cancel([order.id for order in orders if order.workload != SESSION])
+            work = [order.id for order in orders if order.workload != SESSION]
+            uow.work.cancel(work)
+            uow.judged_items.reject_unjudged(work, "its hold expired before it was judged")
             uow.orders.begin_close([(order, CloseReason.HOLD_EXPIRED) for order in ids])
             close(uow, now, ids)
         holds = uow.ledger.lock_expired(now, EXPIRE_MAX)

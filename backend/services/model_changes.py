@@ -8,6 +8,7 @@ from backend.domain.access import Principal
 from backend.domain.errors import Conflict, NotFound
 from backend.domain.registry import (
     ALIASES_MAX,
+    Format,
     Stage,
     check_alias,
     check_description,
@@ -147,7 +148,7 @@ def _locked(uow: UnitOfWork, principal: Principal | None, name: str) -> Versions
     """All versions of a name, also deleted ones, which nobody else changes until the transaction ends."""
     uow.models.lock_name(name)
     versions = uow.models.versions([name], deleted=True).get(name, {})
-    if not versions:
+    if not versions or any(model.format is Format.TRAINER for model in versions.values()):
         raise NotFound("model", name[:60], accepted="the name of a registered model (`GET /api/v1/models`)")
     require_owner(principal, versions, name)
     return versions

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from backend.domain.errors import NotFound
 from backend.domain.ids import ModelId
-from backend.domain.registry import split_reference
+from backend.domain.registry import Format, split_reference
 from backend.messaging.read_cache import ReadCache
 from backend.services.models import by_id_key, get_model
 from backend.storage.models import Model
@@ -29,7 +29,7 @@ def show_by_id(uow: UnitOfWork, cache: ReadCache, model_id: ModelId, render: Ren
     def load() -> Model:
         with uow.single():
             found = uow.models.find(model_id)
-        if found is None:
+        if found is None or found.format is Format.TRAINER:
             raise NotFound("model", model_id)
         return found
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from backend.domain.access import Principal, Role
 from backend.domain.errors import Conflict, Forbidden, Invalid, NotFound, shown
 from backend.domain.ids import ModelId
-from backend.domain.nodes import check_name
-from backend.domain.registry import Format, ModelFilter, split_reference
+from backend.domain.registry import Format, ModelFilter, check_model_name, split_reference
 from backend.domain.remote_models import is_remote
 from backend.domain.tensors import Signature
 from backend.domain.work import ModelRef, Profile
@@ -43,7 +42,7 @@ def register_model(
     """
     from backend.services import onnx_models  # slow to import, and only needed here
 
-    check_name(name)
+    check_model_name(name)
     checksum = onnx_models.checksum_of(path)
     with uow:  # first: whoever may not, or need not, pays for no inspection
         found = _registered(uow.models.versions([name], deleted=True).get(name, {}), name, checksum, principal)
@@ -130,12 +129,25 @@ def get_model(uow: UnitOfWork, name: str, version: int | None = None) -> Model:
     return choose(found, name, version)
 
 
-def choose(found: dict[str, Versions], reference: str, version: int | None) -> Model:
+def choose(found: dict[str, Versions], reference: str, version: int | None, *, trainer: bool = False) -> Model:
     """The version asked for among those found; raises NotFound saying which there are.
 
     A name without more means its latest version; `name@alias` the one that the alias stands for, and then no version
-    may be named too: Invalid(`alias_and_version`).
+    may be named too: Invalid(`alias_and_version`). What is not served by itself, a trainer, is Invalid(`not_servable`)
+    unless a `trainer` is asked for.
     """
+    model = _choose(found, reference, version)
+    if model.format is Format.TRAINER and not trainer:
+        raise Invalid(
+            f"{shown(reference)} is a trainer",
+            code="not_servable",
+            field="model",
+            accepted="the name of a registered model (`GET /api/v1/models`); trainers: POST /api/v1/training-jobs",
+        )
+    return model
+
+
+def _choose(found: dict[str, Versions], reference: str, version: int | None) -> Model:
     name, alias = split_reference(reference)
     versions = found.get(name)
     if not versions:

@@ -36,14 +36,17 @@ from backend.storage.order_rows import Order
 from backend.storage.unit_of_work import UnitOfWork
 from backend.storage.work import NewItem
 
+JOBS = (WorkloadKind.BATCH, WorkloadKind.TRAINING)  # whose orders are counted against budgets of a job
+
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """One checked request of a workload, as its executor will get it."""
+    """One checked request of a workload, as its executor will get it, and the slot time that it should take."""
 
     rows: int
     us_max: int
     inputs: bytes
+    us_expected: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class Plan:
     @property
     def expected_us(self) -> int:
         """Slot time that the work should take."""
-        return sum(self.model.profile.expected_us(payload.rows) for payload in self.payloads)
+        return sum(payload.us_expected for payload in self.payloads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +106,8 @@ def plan(request: WorkloadRequest, known: Catalogue, rows: Sequence[int] | None 
     tier = known.tiers[parse_tier(request.tier)]
     request = confined(request, known.sealing_keys)
     strategy = check_request(request, tier)
-    model = choose(known.models, request.model, request.model_version)
-    payloads = _payloads(request, model, rows) if request.private is None else _sealed(request, model, known)
+    model = choose(known.models, request.model, request.model_version, trainer=request.local_task is not None)
+    payloads = _payloads_of(request, model, known, rows)
     markets = candidates(tier, strategy, request.region, known.markets, known.tiers.values(), failover=request.failover)
     if request.failover and request.region:
         markets, needs = within_reach(request.region, markets, strategy, request.needs, known.links[request.region])
@@ -117,16 +120,28 @@ def plan(request: WorkloadRequest, known: Catalogue, rows: Sequence[int] | None 
             field="deadline_s",
             accepted="a deadline in which to wait",
         )
-    expected_us = sum(model.profile.expected_us(payload.rows) for payload in payloads)
+    expected_us = sum(payload.us_expected for payload in payloads)
     agreed = terms(request, tier, markets, [payload.us_max for payload in payloads], expected_us)
     return Plan(request, tier, strategy, model, markets, agreed, known.fees_ppm[tier.name], payloads)
 
 
-def _payloads(request: WorkloadRequest, model: Model, rows: Sequence[int] | None) -> list[Payload]:
+def _payloads_of(request: WorkloadRequest, model: Model, known: Catalogue, rows: Sequence[int] | None) -> list[Payload]:
+    if request.local_task is not None:
+        return [_fit(request, request.local_task)]
+    if request.private is not None:
+        return _sealed(request, model, known)
     return [
         _payload(body, index, request, model, None if rows is None else rows[index])
         for index, body in enumerate(request.requests)
     ]
+
+
+def _fit(request: WorkloadRequest, local_task: bytes) -> Payload:
+    """A participant's part in a round: how long that takes is the trainer's, so nothing is profiled."""
+    assert request.fit_us_max is not None
+    assert request.fit_us_expected is not None
+    _check_size(local_task, "config")
+    return Payload(1, request.fit_us_max, local_task, request.fit_us_expected)
 
 
 def _sealed(request: WorkloadRequest, model: Model, known: Catalogue) -> list[Payload]:
@@ -134,7 +149,7 @@ def _sealed(request: WorkloadRequest, model: Model, known: Catalogue) -> list[Pa
     payloads = []
     for index, (rows, inputs) in enumerate(sealed_inputs(request, known.sealing_keys)):
         _check_size(inputs, f"private.items[{index}].ciphertext")
-        payloads.append(Payload(rows, model.profile.worst_case_us(rows), inputs))
+        payloads.append(_profiled(model, rows, inputs))
     return payloads
 
 
@@ -150,7 +165,11 @@ def _payload(
         raise
     inputs = orjson.dumps({"inputs": body["inputs"]})
     _check_size(inputs, "inputs")
-    return Payload(rows, model.profile.worst_case_us(rows), inputs)
+    return _profiled(model, rows, inputs)
+
+
+def _profiled(model: Model, rows: int, inputs: bytes) -> Payload:
+    return Payload(rows, model.profile.worst_case_us(rows), inputs, model.profile.expected_us(rows))
 
 
 def _check_size(inputs: bytes, field: str) -> None:
@@ -194,8 +213,10 @@ def place(
 
 
 def need_of(order: Order, amount_nano: int | None = None) -> Need:
-    """What an order may cost (its worst case, if no amount is given) until its deadline; a batch is a job."""
-    kind = BudgetPeriod.JOB if order.workload == WorkloadKind.BATCH else BudgetPeriod.REQUEST
+    """What an order may cost (its worst case, if no amount is given) until its deadline; but for one request it is of
+    a job.
+    """
+    kind = BudgetPeriod.JOB if order.workload in JOBS else BudgetPeriod.REQUEST
     amount = order.worst_case_nano if amount_nano is None else amount_nano
     return Need(order.spender, order.hold_id, amount, order.deadline_at, order.tier, kind)
 
@@ -237,8 +258,9 @@ def _items(
     refused: Mapping[OrderId, SwarmexError],
 ) -> list[NewItem]:
     return [
-        NewItem(ItemId(new_id()), draft.id, seq, payload.rows, payload.us_max, payload.inputs)
+        NewItem(ItemId(new_id()), draft.id, seq, payload.rows, payload.us_max, payload.inputs, judged)
         for plan, draft in zip(plans, drafts, strict=True)
         if isinstance(plan, Plan) and isinstance(draft, Order) and draft.id not in refused
+        for judged in [plan.request.local_task is not None]
         for seq, payload in enumerate(plan.payloads)
     ]

@@ -28,7 +28,7 @@ def settle_finished(uow: UnitOfWork, now: datetime) -> int:
     with uow:
         orders = uow.orders.lock_unsettled(SETTLE_ORDERS_MAX)
         if orders:
-            _settle(uow, now, orders)
+            settle(uow, now, orders)
             uow.commit()
     finished("orders.settle", started_ns, (order.traceparent for order in orders), swarmex__orders=len(orders))
     return len(orders)
@@ -36,10 +36,11 @@ def settle_finished(uow: UnitOfWork, now: datetime) -> int:
 
 def close(uow: UnitOfWork, now: datetime, order_ids: Collection[OrderId]) -> None:
     """Settle these orders, which the caller has locked, inside its open unit of work."""
-    _settle(uow, now, uow.orders.lock(order_ids))
+    settle(uow, now, uow.orders.lock(order_ids))
 
 
-def _settle(uow: UnitOfWork, now: datetime, orders: Sequence[Order]) -> None:
+def settle(uow: UnitOfWork, now: datetime, orders: Sequence[Order]) -> None:
+    """Settle these orders, locked as they are now, inside the caller's open unit of work."""
     by_id = {order.id: order for order in orders}
     items = uow.work.lock_committed(by_id, SETTLE_ITEMS_MAX)
     charges = charges_of(items, by_id)

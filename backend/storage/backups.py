@@ -62,5 +62,7 @@ class BackupRepository:
 
     def model_files(self) -> dict[str, str]:
         """SHA-256 of every model file, by its key in the object store."""
-        rows = self._connection.execute(text("SELECT DISTINCT uri, checksum FROM models ORDER BY uri"))
+        rows = self._connection.execute(
+            text("SELECT DISTINCT uri, checksum FROM models WHERE format <> 'trainer' ORDER BY uri")
+        )
         return {row.uri: row.checksum for row in rows}

@@ -53,12 +53,16 @@ class BalanceRepository:
         return [Executor(*row) for row in rows]
 
     def slowness(self, since: datetime, limit: int) -> dict[str, float]:
-        """Per queue, measured time over profiled time of the items placed after `since`, the newest `limit` of all."""
+        """Per queue, measured time over profiled time of the items placed after `since`, the newest `limit` of all.
+
+        Without those of training, whose time nobody has profiled.
+        """
         rows = self._connection.execute(
             text("""
                 WITH recent AS MATERIALIZED (
                     SELECT lease_id, reported_us, us_max FROM work_items
-                    WHERE id >= :since AND state IN ('committed', 'settled') ORDER BY id DESC LIMIT :limit
+                    WHERE id >= :since AND state IN ('committed', 'settled') AND NOT judged
+                    ORDER BY id DESC LIMIT :limit
                 )
                 SELECT n.queue, (sum(r.reported_us) * :factor / sum(r.us_max))::float8 AS slowness
                 FROM recent r

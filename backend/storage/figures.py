@@ -73,7 +73,7 @@ _GOING_ON = text(f"""
     SELECT 'orders' AS figure, state AS label, count(*) AS value FROM orders
     WHERE state IN ('open', 'running', 'closing') GROUP BY state
     UNION ALL SELECT 'items', state, count(*) FROM work_items
-    WHERE state IN ('waiting', 'queued', 'running', 'committed', 'dead') GROUP BY state
+    WHERE state IN ('waiting', 'queued', 'running', 'reported', 'committed', 'dead') GROUP BY state
     UNION ALL (SELECT 'age_ms', 'waiting', CAST(:now_ms AS bigint) - {made_ms("order_id")} FROM work_items
                WHERE state = 'waiting' ORDER BY order_id LIMIT 1)
     UNION ALL (SELECT 'age_ms', 'queued', CAST(:now_ms AS bigint) - {made_ms("unit_id")} FROM work_items

@@ -34,7 +34,8 @@ _FILTER = """
       AND (CAST(:tag_value AS text) IS NULL OR m.tags ->> :tag_key = :tag_value)
       AND (CAST(:words AS text) IS NULL
            OR strpos(lower(m.name || ' ' || m.description || ' ' || CAST(m.tags AS text)), lower(:words)) > 0)
-      AND (:deleted OR m.deleted_at IS NULL) AND (CAST(:before AS uuid) IS NULL OR m.id < :before)
+      AND m.format <> 'trainer' AND (:deleted OR m.deleted_at IS NULL)
+      AND (CAST(:before AS uuid) IS NULL OR m.id < :before)
     ORDER BY m.id DESC LIMIT :limit
 """
 
@@ -88,6 +89,8 @@ class ModelRepository:
                 us_per_row=model.profile.us_per_row,
                 created_at=model.created_at,
                 format=model.format,
+                description=model.description,
+                tags=dict(model.tags),
             )
         )
 
@@ -108,16 +111,21 @@ class ModelRepository:
 
     def all(self) -> list[Model]:
         """All models, by name and version; also those that are deleted, which old orders may refer to."""
-        return self._found("ORDER BY m.name, m.version")
+        return self._found("WHERE m.format <> 'trainer' ORDER BY m.name, m.version")
+
+    def trainers(self) -> list[Model]:
+        """What training jobs can name, by name: rows that are no models."""
+        return self._found("WHERE m.format = 'trainer' ORDER BY m.name")
 
     def runnable(self) -> list[Model]:
         """What nodes may be asked to run, by name and version: a deleted model only while orders of it are open."""
         return self._found(
-            f"WHERE m.deleted_at IS NULL OR {_OPEN_ORDERS.format(model='m.id')} > 0 ORDER BY m.name, m.version"
+            f"WHERE m.format <> 'trainer' AND (m.deleted_at IS NULL OR {_OPEN_ORDERS.format(model='m.id')} > 0)"
+            f" ORDER BY m.name, m.version"
         )
 
     def versions(self, references: Collection[str], *, deleted: bool = False) -> dict[str, dict[int, Model]]:
-        """Every version of the models named (`name` or `name@alias`), by their plain names.
+        """Every version of the models or trainers named (`name` or `name@alias`), by their plain names.
 
         Those that are deleted only if that is said.
         """

@@ -27,6 +27,20 @@ class Report:
     observed_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """How an item of a node stands: who has it by which fence, and its inputs if it is a training item."""
+
+    agent_id: AgentId | None
+    fence: int
+    is_running: bool
+    task: bytes | None
+
+    def is_held(self, agent_id: AgentId, fence: int) -> bool:
+        """Whether it is in the hands of this agent, by this claim."""
+        return self.is_running and (self.agent_id, self.fence) == (agent_id, fence)
+
+
 class NodeWorkRepository:
     """Every method that takes an agent acts only if it is one of the queue's own."""
 
@@ -194,6 +208,25 @@ class NodeWorkRepository:
             busy=[r.busy_us for r in results],
             outputs=[r.outputs for r in results],
         )
+
+    def holding(self, item_id: ItemId, node_id: NodeId) -> Holding | None:
+        """How an item stands; None if it is not leased to this node."""
+        row = self._connection.execute(
+            text("""
+                SELECT i.agent_id, i.fence, i.state = 'running' AS is_running,
+                       CASE WHEN i.judged THEN i.inputs END AS task
+                FROM work_items i JOIN leases l ON l.id = i.lease_id AND l.node_id = :node WHERE i.id = :item
+            """),
+            {"item": item_id, "node": node_id},
+        ).one_or_none()
+        return None if row is None else Holding(row.agent_id, row.fence, row.is_running, row.task)
+
+    def training_among(self, items: Collection[ItemId]) -> set[ItemId]:
+        """Those of these items that are a participant's part in a training round."""
+        rows = self._connection.execute(
+            text("SELECT id FROM work_items WHERE id = ANY(:ids) AND judged"), {"ids": list(items)}
+        )
+        return set(rows.scalars())
 
     def traces_of(self, items: Collection[ItemId], limit: int) -> list[str]:
         """The `traceparent`s of the orders that these items are of, those that have one."""

@@ -15,8 +15,7 @@ from backend.domain.machines import TRUST_NEW_PPM, Machine
 from backend.domain.nodes import NodeState, OfferState
 from backend.domain.pricing import Market
 from backend.domain.work import AGENT_LOST_S
-from backend.storage.rows import insert_rows
-from backend.storage.tables import NodeModelRow, NodeRow, OfferRow
+from backend.storage.tables import NodeRow, OfferRow
 
 MODEL_CACHED = timedelta(minutes=10)  # for so long after a lease a node is likely to have the model's file still
 
@@ -141,12 +140,17 @@ class NodeRepository:
         self._connection.execute(update(NodeRow).where(NodeRow.id == node_id).values(state=state))
 
     def remember_models(self, used: Collection[tuple[NodeId, ModelId]], now: datetime) -> None:
-        """Note which models nodes will have lately fetched."""
-        insert_rows(
-            self._connection,
-            NodeModelRow,
-            [{"node_id": node, "model_id": model, "used_at": now} for node, model in sorted(used)],
-            "ON CONFLICT (node_id, model_id) DO UPDATE SET used_at = excluded.used_at",
+        """Note which models nodes will have lately fetched; of trainers there is nothing to fetch."""
+        pairs = sorted(used)
+        self._connection.execute(
+            text(
+                "INSERT INTO node_models (node_id, model_id, used_at)"
+                " SELECT v.node_id, v.model_id, :now FROM unnest(CAST(:nodes AS uuid[]), CAST(:models AS uuid[]))"
+                " WITH ORDINALITY AS v (node_id, model_id, place) JOIN models m ON m.id = v.model_id"
+                " WHERE m.format <> 'trainer' ORDER BY v.place"
+                " ON CONFLICT (node_id, model_id) DO UPDATE SET used_at = excluded.used_at"
+            ),
+            {"nodes": [node for node, _ in pairs], "models": [model for _, model in pairs], "now": now},
         )
 
     def take(self, slots: Mapping[NodeId, int]) -> dict[NodeId, str]:

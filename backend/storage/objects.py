@@ -108,6 +108,10 @@ class ObjectStore:
         """Whether a local path lies in the store itself."""
         return "file" in self._protocols() and path.absolute().is_relative_to(self._root)
 
+    def local_path(self, key: str) -> Path | None:
+        """Where an object lies, or would lie, on this machine; None in a store that is no folder."""
+        return Path(self._target(key)) if "file" in self._protocols() else None
+
     def _open(self, key: str) -> Any:
         target = self._target(key)
         if not self._is_s3:

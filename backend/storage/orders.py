@@ -140,12 +140,13 @@ class OrderRepository:
         )
 
     def lock_hopeless(self, limit: int) -> list[Order]:
-        """Orders whose items are all settled, cancelled or dead, with at least one dead."""
+        """Orders whose items are all settled, cancelled, rejected or dead, with at least one dead."""
         return self._select(
             f"SELECT {COLUMNS} FROM orders o WHERE o.state IN ('open', 'running') AND o.id IN"
             f" (SELECT order_id FROM work_items WHERE state = 'dead') AND NOT EXISTS"
             f" (SELECT 1 FROM work_items w WHERE w.order_id = o.id AND w.state IN"
-            f" ('waiting', 'queued', 'running', 'committed')) ORDER BY o.id LIMIT :limit FOR UPDATE OF o SKIP LOCKED",
+            f" ('waiting', 'queued', 'running', 'reported', 'committed'))"
+            f" ORDER BY o.id LIMIT :limit FOR UPDATE OF o SKIP LOCKED",
             {"limit": limit},
         )
 
@@ -168,6 +169,12 @@ class OrderRepository:
         return self._select(
             f"SELECT {COLUMNS} FROM orders o WHERE o.id = ANY(:ids) ORDER BY o.id FOR UPDATE SKIP LOCKED",
             {"ids": list(ids)},
+        )
+
+    def lock_all(self, ids: Collection[OrderId]) -> list[Order]:
+        """The orders, in order of their ids; whoever has one locked is awaited."""
+        return self._select(
+            f"SELECT {COLUMNS} FROM orders o WHERE o.id = ANY(:ids) ORDER BY o.id FOR UPDATE", {"ids": list(ids)}
         )
 
     def lock_running(self, ids: Collection[OrderId]) -> list[Running]:
@@ -210,12 +217,16 @@ class OrderRepository:
         )
 
     def reopen_without_lease(self, ids: Collection[OrderId], deadline_at: datetime) -> list[Order]:
-        """Those that have no active lease go back to the auction; they get at least until `deadline_at`."""
+        """Those that have no active lease go back to the auction; they get at least until `deadline_at`.
+
+        Training whose work has run, and only waits to be judged, has nothing to buy.
+        """
         return self._select(
             f"UPDATE orders o SET state = 'open', deadline_at = greatest(o.deadline_at, :deadline_at)"
             f" WHERE o.id = ANY(:ids)"
             f" AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.order_id = o.id AND l.state = 'active')"
-            f" RETURNING {COLUMNS}",
+            f" AND (o.workload <> 'training' OR EXISTS (SELECT 1 FROM work_items i WHERE i.order_id = o.id"
+            f" AND i.state = 'waiting')) RETURNING {COLUMNS}",
             {"ids": list(ids), "deadline_at": deadline_at},
         )
 

@@ -84,13 +84,13 @@ class TrustRepository:
         """A seeded choice of what each node ran and was paid for, of orders placed since then, by model.
 
         None that was checked before, none of a provider's own orders: whoever can choose the question knows it. And
-        none of private ones, of which nobody here knows question or answer.
+        none of private ones, of which nobody here knows question or answer. Training has no answer to be known.
         """
         rows: Any = self._connection.execute(
             text(f"""
                 WITH recent AS (
                     SELECT id, account_id, model_id FROM orders
-                    WHERE id >= :first AND state = 'settled' AND NOT private
+                    WHERE id >= :first AND state = 'settled' AND NOT private AND workload <> 'training'
                     ORDER BY id DESC LIMIT {CHOSEN_FROM_MAX}
                 ), lots AS (
                     SELECT i.id, l.node_id, o.model_id, md5(:seed || i.id) AS lot,

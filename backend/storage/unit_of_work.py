@@ -46,6 +46,7 @@ from backend.storage.incidents import IncidentRepository
 from backend.storage.interruptions import InterruptionRepository
 from backend.storage.joining import JoiningRepository
 from backend.storage.joint_tasks import JointTaskRepository
+from backend.storage.judged_items import JudgedItemRepository
 from backend.storage.leases import LeaseRepository
 from backend.storage.ledger import LedgerRepository
 from backend.storage.loads import LoadRepository
@@ -76,6 +77,10 @@ from backend.storage.sessions import SessionRepository
 from backend.storage.sla import SlaRepository
 from backend.storage.statements import StatementRepository
 from backend.storage.tiers import TierRepository
+from backend.storage.training_jobs import TrainingJobRepository
+from backend.storage.training_nodes import TrainingNodeRepository
+from backend.storage.training_participants import TrainingParticipantRepository
+from backend.storage.training_rounds import TrainingRoundRepository
 from backend.storage.trust import TrustRepository
 from backend.storage.work import WorkRepository
 
@@ -137,6 +142,7 @@ class UnitOfWork:
     interruptions = Repository(InterruptionRepository)
     joining = Repository(JoiningRepository)
     joint_tasks = Repository(JointTaskRepository)
+    judged_items = Repository(JudgedItemRepository)
     keys = Repository(KeyRepository)
     leases = Repository(LeaseRepository)
     ledger = Repository(LedgerRepository)
@@ -168,6 +174,10 @@ class UnitOfWork:
     sla = Repository(SlaRepository)
     statements = Repository(StatementRepository)
     tiers = Repository(TierRepository)
+    training_jobs = Repository(TrainingJobRepository)
+    training_nodes = Repository(TrainingNodeRepository)
+    training_participants = Repository(TrainingParticipantRepository)
+    training_rounds = Repository(TrainingRoundRepository)
     trust = Repository(TrustRepository)
     work = Repository(WorkRepository)
 

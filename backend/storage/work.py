@@ -18,7 +18,7 @@ from backend.storage.tables import ItemRow, UnitRow
 
 @dataclass(frozen=True, slots=True)
 class NewItem:
-    """A work item as an order brings it."""
+    """A work item as an order brings it; one that is `judged` is charged only if it is accepted."""
 
     id: ItemId
     order_id: OrderId
@@ -26,6 +26,7 @@ class NewItem:
     rows: int
     us_max: int
     inputs: bytes
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +181,11 @@ class WorkRepository:
         return [CommittedItem(*row) for row in rows]
 
     def left(self, orders: Collection[OrderId]) -> dict[OrderId, Left]:
-        """Per order, items not settled yet (committed ones included) and dead ones."""
+        """Per order, items not settled yet (reported and committed ones included) and dead ones."""
         rows = self._connection.execute(
             text("""
-                SELECT order_id, count(*) FILTER (WHERE state IN ('waiting', 'queued', 'running', 'committed'))
-                       AS unsettled,
-                       count(*) FILTER (WHERE state = 'dead') AS dead
+                SELECT order_id, count(*) FILTER (WHERE state NOT IN ('settled', 'cancelled', 'dead', 'rejected'))
+                       AS unsettled, count(*) FILTER (WHERE state = 'dead') AS dead
                 FROM work_items WHERE order_id = ANY(:orders) GROUP BY order_id
             """),
             {"orders": list(orders)},
@@ -209,7 +209,7 @@ class WorkRepository:
                        count(*) FILTER (WHERE own.id IS NULL) AS waiting_items
                 FROM work_items i JOIN orders o ON o.id = i.order_id LEFT JOIN leases own ON own.id = i.lease_id
                 LEFT JOIN dearest ON dearest.order_id = i.order_id
-                WHERE i.order_id = ANY(:orders) AND i.state IN ('waiting', 'queued', 'running', 'committed')
+                WHERE i.order_id = ANY(:orders) AND i.state IN ('waiting', 'queued', 'running', 'reported', 'committed')
                 GROUP BY i.order_id
             """),
             {"orders": list(orders)},

@@ -52,6 +52,7 @@ from backend.storage.tables.quality import SlaSessionShareRow, SlaShareRow, SlaW
 from backend.storage.tables.rates import KeyLimitRow
 from backend.storage.tables.registry import ModelAliasRow, ModelChunkRow, ModelNameRow, ModelUploadRow
 from backend.storage.tables.sealing_keys import PrivateRecipientRow, SealingKeyRow
+from backend.storage.tables.training import TrainingJobRow, TrainingNodeRow, TrainingParticipantRow, TrainingRoundRow
 from backend.storage.tables.work import ItemRow, LeaseRow, ModelRow, OutboxRow, UnitRow, WindowRow
 
 __all__ = [
@@ -129,6 +130,10 @@ __all__ = [
     "SlaWindowRow",
     "TierRow",
     "TradeRow",
+    "TrainingJobRow",
+    "TrainingNodeRow",
+    "TrainingParticipantRow",
+    "TrainingRoundRow",
     "TransferRow",
     "TrustEventRow",
     "UnitRow",

@@ -114,17 +114,25 @@ class UnitRow(Base):
 
 
 class ItemRow(Base):
-    """One request to run; `fence` grows with every claim, and a commit must carry the latest."""
+    """One request to run; `fence` grows with every claim, and a commit must carry the latest.
+
+    One that is `judged` is reported when it ran, and charged only once it is accepted.
+    """
 
     __tablename__ = "work_items"
     __table_args__ = (
         one_of("state", ItemState),
         UniqueConstraint("order_id", "seq"),
         CheckConstraint("billed_us IS NULL OR billed_us BETWEEN 0 AND us_max", name="billed_within_profile"),
-        CheckConstraint("(state IN ('committed', 'settled')) = (outputs IS NOT NULL)", name="committed_has_outputs"),
+        CheckConstraint(
+            "(state IN ('reported', 'committed', 'settled', 'rejected')) = (outputs IS NOT NULL)",
+            name="committed_has_outputs",
+        ),
+        CheckConstraint("judged OR state NOT IN ('reported', 'rejected')", name="only_judged_reported"),
         Index("ix_work_items_unit", "unit_id", postgresql_where=text("state IN ('queued', 'running')")),
         Index("ix_work_items_claims", "claimed_until", postgresql_where=text("state = 'running'")),
         Index("ix_work_items_committed", "order_id", postgresql_where=text("state = 'committed'")),
+        Index("ix_work_items_reported", "order_id", postgresql_where=text("state = 'reported'")),
         Index("ix_work_items_dead", "order_id", postgresql_where=text("state = 'dead'")),
         Index("ix_work_items_waiting", "order_id", postgresql_where=text("state = 'waiting'")),
     )
@@ -149,6 +157,7 @@ class ItemRow(Base):
     charged_nano: Mapped[Nano | None]
     outputs: Mapped[bytes | None]
     error: Mapped[str | None]
+    judged: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class OutboxRow(Base):

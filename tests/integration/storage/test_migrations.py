@@ -5,7 +5,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import CheckConstraint, create_engine, inspect, text
 
 from backend.bootstrap import downgrade, migrate
+from backend.domain.orders import OrderState
 from backend.storage.tables import Base
+from tests.integration.services.judged import Lab
+from tests.market import Market
 
 
 def test_the_migrated_schema_equals_the_tables(database_url: str) -> None:
@@ -41,3 +44,20 @@ def test_down_and_up_again_works_and_down_leaves_nothing(database_url: str) -> N
         kinds = connection.execute(text("SELECT kind FROM ledger_accounts ORDER BY id")).scalars().all()
     engine.dispose()
     assert kinds == ["world", "fees", "credits"]
+
+
+def test_work_that_waits_to_be_judged_goes_down_as_unpaid_and_its_order_can_still_end(market: Market) -> None:
+    lab = Lab.of(market, 2)
+    waiting, judged = lab.place()
+    first, second = lab.claim()
+    lab.report([first, second])
+    lab.judge([judged.id], rejected={second.item_id: "not_finite"})
+    url = market.app.engine.url.render_as_string(hide_password=False)
+    downgrade(url, "0005")
+    with market.app.engine.connect() as connection:
+        assert set(connection.execute(text("SELECT state FROM work_items")).scalars()) == {"cancelled"}
+    migrate(url)
+    assert market.show(judged).charged_nano == 0
+    lab.judge([waiting.id], [first.item_id])
+    assert (market.show(waiting).state, market.show(waiting).charged_nano) == (OrderState.SETTLED, 0)
+    assert market.wallet().reserved_nano == 0
