@@ -22,6 +22,7 @@ DIRECT = {
     AgentKind.PRICING: ("agents.pricing", "PricingAgent", "moves spot prices with utilisation"),
     AgentKind.ALLOCATION: ("agents.allocation", "AllocationAgent", "clears the markets' open orders"),
     AgentKind.SETTLEMENT: ("agents.settlement", "SettlementAgent", "settles, dispatches and sweeps"),
+    AgentKind.TRAINING_ROUND: ("agents.training_round", "TrainingRoundAgent", "drives federated rounds"),
     AgentKind.EXTERNAL: ("agents.external.agent", "ExternalAgent", "stands for nodes that are inference servers"),
     AgentKind.MANAGER: ("agents.manager.agent", "ManagerAgent", "keeps the fleet's agents running"),
 }

@@ -1,13 +1,23 @@
 """The work port of remote nodes: what each node may ask for is bound to itself, whatever ids it sends."""
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import orjson
 import structlog
 
-from backend.domain.errors import Conflict, NotFound
+from backend.domain.errors import Conflict, Invalid, NotFound
 from backend.domain.events import Event, Topic
+from backend.domain.federated.tasks import (
+    UPDATE_BYTES_MAX,
+    LocalTask,
+    WeightsRef,
+    read_result,
+    read_task,
+    update_key,
+)
 from backend.domain.ids import AgentId, ItemId, ModelId, UnitId
 from backend.domain.joining import AGENTS_MAX, UNITS_PER_POLL_MAX, NodePrincipal, notices, overstated
 from backend.domain.private_envelope import sealed_in
@@ -22,8 +32,19 @@ from backend.storage.unit_of_work import UnitOfWork
 
 US_PER_S, NS_PER_US = 1_000_000, 1_000
 TOLD_S_MAX = 60  # of a span that only a machine vouches for
+WIDTH_FACTOR = 2  # an update in float32 of weights in float16
+HEADER_BYTES = 1 << 20  # of an update more than of its weights: names and metadata
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldItem:
+    """An item in the hand of one of a node's agents, as the machine says it."""
+
+    agent_id: AgentId
+    item_id: ItemId
+    fence: int
 
 
 def beat(uow: UnitOfWork, now: datetime, node: NodePrincipal, sign: AgentBeat) -> BeatAnswer:
@@ -94,15 +115,23 @@ def commit(
     """Record results; those that counted. A stale fence, and an item of another node, are void.
 
     Outputs that are no answer of the protocol's are nothing to be paid for: such an item has failed on this attempt.
-    Nor are those of a private item that are not sealed, or those of another that are.
+    Nor are those of a private item that are not sealed, or those of another that are; nor those of a training item that
+    say nothing of an update.
     """
     with uow:
         _check_agent(uow, node, agent_id)
-        private = uow.private_orders.private_among([result.item_id for result in results])
+        items = [result.item_id for result in results]
+        private, training = uow.private_orders.private_among(items), uow.node_work.training_among(items)
         answers: list[ItemResult] = []
         wrong: list[ItemFailure] = []
         for result in results:
-            if sealed_in(result.outputs) if result.item_id in private else _is_answer(result.outputs):
+            if result.item_id in training:
+                is_answer = _is_report(result.outputs)
+            elif result.item_id in private:
+                is_answer = sealed_in(result.outputs) is not None
+            else:
+                is_answer = _is_answer(result.outputs)
+            if is_answer:
                 answers.append(result)
             else:
                 wrong.append(ItemFailure(result.item_id, result.fence, "the node's outputs are no answer"))
@@ -165,6 +194,66 @@ def model_file(uow: UnitOfWork, objects: ObjectStore, model_id: ModelId) -> tupl
     if model is None or not objects.exists(model.ref.uri):
         raise NotFound("model", model_id)
     return model, objects.chunks(model.ref.uri)
+
+
+def weights_file(
+    uow: UnitOfWork, objects: ObjectStore, node: NodePrincipal, held: HeldItem
+) -> tuple[WeightsRef, Iterator[bytes]]:
+    """What a training item in the node's hand begins with, piece by piece; raises what `update_bytes_max` does."""
+    with uow:
+        weights = _task(uow, node, held).weights
+    try:
+        return weights, objects.chunks(weights.key)
+    except FileNotFoundError:
+        raise NotFound("weights", weights.sha256, field="item") from None
+
+
+def update_bytes_max(uow: UnitOfWork, node: NodePrincipal, held: HeldItem) -> int:
+    """How large the update of a training item may be, in bytes: no larger than its weights can be written.
+
+    Raises NotFound for an item that is not the node's, Conflict(`item_not_held`) for one that the agent has not in its
+    hand by this fence, Conflict(`not_a_training_item`).
+    """
+    with uow:
+        return _update_bytes_max(_task(uow, node, held))
+
+
+def keep_update(uow: UnitOfWork, objects: ObjectStore, node: NodePrincipal, held: HeldItem, path: Path) -> None:
+    """Store the file at `path` as the update of a training item that is still in the node's hand.
+
+    Where it goes follows from the item's own task and the fence; the same again replaces it. Raises what
+    `update_bytes_max` does.
+    """
+    with uow:
+        task = _task(uow, node, held)
+    objects.put_file(path, update_key(task.job_id, task.round, held.item_id, held.fence), replace=True)
+
+
+def _task(uow: UnitOfWork, node: NodePrincipal, held: HeldItem) -> LocalTask:
+    _check_agent(uow, node, held.agent_id)
+    found = uow.node_work.holding(held.item_id, node.node_id)
+    if found is None:
+        raise NotFound("item", held.item_id, accepted="an item that this node has claimed")
+    if not found.is_held(held.agent_id, held.fence):
+        accepted = "an item that this agent has claimed and not committed, and the fence of its claim"
+        raise Conflict("the item is not in this agent's hand", code="item_not_held", field="fence", accepted=accepted)
+    if found.task is None:
+        accepted = "an item of a training job"
+        raise Conflict("the item is a request", code="not_a_training_item", field="item", accepted=accepted)
+    return read_task(found.task)
+
+
+def _update_bytes_max(task: LocalTask) -> int:
+    return min(UPDATE_BYTES_MAX, WIDTH_FACTOR * task.weights.size_bytes + HEADER_BYTES)
+
+
+def _is_report(outputs: bytes) -> bool:
+    """Whether outputs say what an update is of, or why there is none; what is in the file, its aggregation tells."""
+    try:
+        read_result(outputs)
+    except Invalid:
+        return False
+    return True
 
 
 def _is_answer(outputs: bytes) -> bool:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from backend.domain.ids import OrderId
 from backend.storage.account_deliveries import AccountDelivery
 from backend.storage.batches import Batch
+from backend.storage.training_jobs import TrainingJob
 from backend.storage.unit_of_work import UnitOfWork
 
 
@@ -46,6 +47,15 @@ def batch_news(uow: UnitOfWork, batch: Batch) -> News | None:
     with uow:
         told = uow.account_deliveries.of_subject(f"batch {batch.id}")
     return _of(told) or News(batch.webhook, NewsState.WAITING)
+
+
+def training_news(uow: UnitOfWork, job: TrainingJob) -> News | None:
+    """The same of a training job."""
+    if job.spec.webhook is None:
+        return None
+    with uow:
+        told = uow.account_deliveries.of_subject(f"training job {job.id}")
+    return _of(told) or News(job.spec.webhook, NewsState.WAITING)
 
 
 def _of(deliveries: list[AccountDelivery]) -> News | None:
