@@ -13,12 +13,12 @@ from agents.remote_port import (
     ATTEMPTS_MAX,
     BASE,
     CALL_TIMEOUT_S,
-    CONNECT_TIMEOUT_S,
     PASSING,
     KeyRefused,
     refusal_in,
     unreachable,
 )
+from agents.transfers import CONNECT_TIMEOUT_S
 from backend.domain.backoff import delay_s
 from backend.domain.errors import Invalid, SwarmexError, Unavailable
 from backend.domain.ids import AgentId

@@ -16,8 +16,10 @@ import httpx
 import structlog
 
 from agents.model_cache import MODEL_BYTES_MAX
+from agents.transfers import CONNECT_TIMEOUT_S, download, upload
 from backend.domain.backoff import delay_s
 from backend.domain.errors import SwarmexError, Unauthenticated, Unavailable
+from backend.domain.federated.tasks import UPDATE_BYTES_MAX
 from backend.domain.ids import AgentId, ItemId, ModelId, NodeId, UnitId
 from backend.domain.joining import MESSAGE_BYTES_MAX, MESSAGE_ITEMS_MAX, POLL_S_MAX, PROTOCOL
 from backend.domain.sealing_keys import HeldKey, KeyStanding, KeyState
@@ -25,13 +27,12 @@ from backend.domain.tensors import Signature
 from backend.domain.work import AgentBeat, BeatAnswer, ClaimedItem, ItemFailure, ItemResult, ModelRef
 
 BASE = "/api/v1/node"
-CONNECT_TIMEOUT_S = 5.0
 CALL_TIMEOUT_S = 10.0
 BEAT_TIMEOUT_S = 2.0  # a beat that takes longer is worth less than the next one
-FILE_TIMEOUT_S = 30.0  # between two pieces of a model file
 ATTEMPTS_MAX = 3
 CONNECTIONS_MAX = 8
 PASSING = (408, 429, 502, 503, 504)  # statuses after which the same call may be tried again
+MISSING = ("unknown_model", "unknown_weights")  # of the file itself, rather than of the agent or the item
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -135,13 +136,17 @@ class RemoteWorkPort:
 
     def get_file(self, key: str, path: Path) -> None:
         """Write the file of a model to `path`; raises FileNotFoundError when there is none."""
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            try:
-                return self._download(key, path)
-            except httpx.HTTPError as error:
-                if attempt == ATTEMPTS_MAX:
-                    raise unreachable(error) from error
-                time.sleep(delay_s(attempt, random()))
+        self._transfer(lambda: download(self._http, f"/work/models/{key}/file", {}, path, MODEL_BYTES_MAX))
+
+    def get_weights(self, item: ClaimedItem, key: str, path: Path) -> None:  # noqa: ARG002  known by the item
+        """Write the weights that a training item begins with to `path`; raises FileNotFoundError where are none."""
+        url, told = f"/work/items/{item.item_id}/weights", self._claim_of(item)
+        self._transfer(lambda: download(self._http, url, told, path, UPDATE_BYTES_MAX))
+
+    def put_update(self, item: ClaimedItem, key: str, path: Path) -> None:  # noqa: ARG002
+        """Send the file at `path` as the update of a training item; the same again replaces it."""
+        url, told = f"/work/items/{item.item_id}/update", self._claim_of(item)
+        self._transfer(lambda: upload(self._http, url, told, path))
 
     def leave(self) -> None:
         """Withdraw the node's offer and let it finish its leases."""
@@ -151,20 +156,27 @@ class RemoteWorkPort:
         """Drop all connections."""
         self._http.close()
 
-    def _download(self, key: str, path: Path) -> None:
-        with self._http.stream("GET", f"/work/models/{key}/file", timeout=FILE_TIMEOUT_S) as answer:
-            if answer.status_code == 404:
-                raise FileNotFoundError(key)
-            if not answer.is_success:
-                answer.read()
-                raise self._refusal(answer)
-            size = 0
-            with path.open("wb") as file:
-                for chunk in answer.iter_bytes():
-                    size += len(chunk)
-                    file.write(chunk)
-                    if size > MODEL_BYTES_MAX:
-                        return  # the cache refuses files above its limit
+    def _claim_of(self, item: ClaimedItem) -> dict[str, str]:
+        return {"agent": str(self._agent_id), "fence": str(item.fence)}
+
+    def _transfer(self, transfer: Callable[[], httpx.Response]) -> None:
+        """Bring a file over; raises FileNotFoundError where the coordinator has none."""
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                answer = transfer()
+                if answer.is_success:
+                    return
+                refusal = self._refusal(answer)
+                if refusal.code in MISSING:
+                    raise FileNotFoundError(str(answer.url))
+                if answer.status_code not in PASSING:
+                    raise refusal
+                error = refusal
+            except httpx.HTTPError as failure:
+                error = unreachable(failure)
+            if attempt < ATTEMPTS_MAX:
+                time.sleep(delay_s(attempt, random()))
+        raise error
 
     def _counted(
         self,

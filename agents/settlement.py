@@ -28,6 +28,7 @@ from backend.services import (
     holds,
     joint_audit,
     joint_tasks,
+    judging,
     model_uploads,
     sealing_keys,
     sessions,
@@ -43,6 +44,7 @@ from backend.storage.unit_of_work import UnitOfWork
 SWEEP_EVERY_S = 0.5
 BALANCE_EVERY_S = 1.0
 WINDOWS_EVERY_S = 0.5
+JUDGED_EVERY_S = 0.5
 EXPIRE_EVERY_S = 5.0
 USAGE_EVERY_S = 5.0
 SLA_EVERY_S = 1.0
@@ -81,6 +83,7 @@ class SettlementAgent(DirectAgent):
         duties = (
             Chore("settle", self._settle),
             Chore("dispatch", self._dispatch),
+            Chore("judged", self._free_nodes, JUDGED_EVERY_S),
             Chore("windows", self._settle_windows, WINDOWS_EVERY_S),
             Chore("sweep", self._sweep, SWEEP_EVERY_S),
             Chore("balance", self._balance, BALANCE_EVERY_S),
@@ -111,6 +114,9 @@ class SettlementAgent(DirectAgent):
 
     def _settle(self, now: datetime) -> bool:
         return settlement.settle_finished(self.uow(), now) > 0
+
+    def _free_nodes(self, now: datetime) -> bool:
+        return judging.free_nodes(self.uow(), now) >= judging.FREED_MAX
 
     def _dispatch(self, now: datetime) -> bool:
         return allocation.dispatch_more(self.uow(), now) > 0

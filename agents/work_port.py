@@ -5,8 +5,10 @@ nothing else. A provider's machine gets another adapter, over HTTPS.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
+from backend.domain.errors import Unavailable
 from backend.domain.events import Event, Topic
 from backend.domain.ids import AgentId, ItemId, ModelId, UnitId
 from backend.domain.peers import Peer
@@ -14,6 +16,7 @@ from backend.domain.sealing_keys import HeldKey, KeyStanding
 from backend.domain.work import AgentBeat, BeatAnswer, ClaimedItem, ItemFailure, ItemResult, ModelRef
 from backend.messaging.bus import Bus
 from backend.storage.node_database import NodeDatabase
+from backend.storage.objects import ObjectStore
 
 
 class WorkPort(Protocol):
@@ -48,13 +51,32 @@ class WorkPort(Protocol):
         ...
 
 
+class FilePort(Protocol):
+    """Where the weights of training items come from, and their updates go; not every port has one.
+
+    Both methods may raise when the coordinator is away.
+    """
+
+    def get_weights(self, item: ClaimedItem, key: str, path: Path) -> None:
+        """Write the weights at `key`, which an item begins with, to `path`; whoever calls compares their sum.
+
+        Raises FileNotFoundError when there are none.
+        """
+        ...
+
+    def put_update(self, item: ClaimedItem, key: str, path: Path) -> None:
+        """Store the file at `path` as the update of an item, at `key`; the same again replaces it."""
+        ...
+
+
 class DirectWorkPort:
     """The port on the node's own database role; it tells the bus, since the role's functions cannot."""
 
-    def __init__(self, database: NodeDatabase, agent_id: AgentId, bus: Bus) -> None:
+    def __init__(self, database: NodeDatabase, agent_id: AgentId, bus: Bus, objects: ObjectStore | None = None) -> None:
         self._database = database
         self._agent_id = agent_id
         self._bus = bus
+        self._objects = objects  # only training items need it
 
     def beat(self, beat: AgentBeat) -> BeatAnswer:
         return self._database.agent_beat(beat)
@@ -83,6 +105,12 @@ class DirectWorkPort:
     def models(self) -> list[ModelRef]:
         return self._database.models()
 
+    def get_weights(self, item: ClaimedItem, key: str, path: Path) -> None:  # noqa: ARG002  the key says it all
+        self._store().get_file(key, path)
+
+    def put_update(self, item: ClaimedItem, key: str, path: Path) -> None:  # noqa: ARG002
+        self._store().put_file(path, key, replace=True)
+
     def show_keys(self, held: Sequence[HeldKey]) -> list[KeyStanding]:
         """Say what we have of our nodes' sealing keys; how each stands, and the challenges to answer."""
         return self._database.show_keys(self._agent_id, held)
@@ -90,3 +118,8 @@ class DirectWorkPort:
     def peers(self, model_id: ModelId) -> list[Peer]:
         """Who of the operator's nodes in this region is likely to have the model's file."""
         return self._database.peers(self._agent_id, model_id)
+
+    def _store(self) -> ObjectStore:
+        if self._objects is None:
+            raise Unavailable("this agent has no object store", code="no_object_store", field="SWARMEX_OBJECTS_URL")
+        return self._objects

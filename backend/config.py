@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     beat_file: Path | None = None
     stuck_after_s: float = Field(default=PROGRESS_MAX_S, ge=1, le=3_600)
     model_memory_mb: int | None = Field(default=None, ge=1)
+    trainers: str = ""
+    training_data: str | None = None
+    trainer_memory_mb: int = Field(default=4_096, ge=64)
     remote_backends: dict[str, str] = Field(default_factory=dict, repr=False)
     metrics_port: int | None = Field(default=None, ge=1, le=65_535)
     alert_webhook: str | None = Field(default=None, repr=False)
@@ -60,6 +63,11 @@ class Settings(BaseSettings):
     def model_bytes(self) -> int | None:
         """What loaded models may take of an inference agent's memory; None: half of what its machine has."""
         return None if self.model_memory_mb is None else self.model_memory_mb << 20
+
+    @property
+    def trainer_bytes(self) -> int:
+        """What the process in which an agent trains may take of the machine's memory."""
+        return self.trainer_memory_mb << 20
 
     @property
     def cache(self) -> Path:

@@ -21,6 +21,8 @@ from agents.inference.private_items import PrivateItems
 from agents.inference.run_queue import RunQueue
 from agents.inference.runner import UnitReport, UnitRunner
 from agents.inference.sealing_keys import KeyRing
+from agents.inference.training_items import TrainingItems
+from agents.inference.training_lane import TrainingLane
 from agents.oip_server import LOOPBACK, Address, OipServer
 from agents.work_port import WorkPort
 from backend.domain.fleet import DRAIN_MAX_S
@@ -52,6 +54,10 @@ class Consumer(Protocol):
 
 Consume = Callable[[Callable[[UnitId], UnitReport]], Consumer]
 """Makes the consumer that calls a given function with each unit."""
+
+
+Train = Callable[[ClaimKeeper], TrainingItems]
+"""Makes what runs training items whose claims are kept."""
 
 
 class Server(Protocol):
@@ -104,6 +110,8 @@ class InferenceAgent(Agent):
         serve: "Serve | None" = None,  # by default a server for those who dial, at `address`
         address: Address = LOOPBACK,
         keys: KeyRing | None = None,  # without it, private orders are not for this agent
+        train: Train | None = None,  # without it, neither is training
+        told: Callable[[UnitReport], None] = lambda _: None,  # what became of fits, which end after their units
     ) -> None:
         super().__init__(identity, port, bus)
         self._queue = queue
@@ -114,8 +122,11 @@ class InferenceAgent(Agent):
         self._claims = ClaimKeeper(port)
         self._keys = keys
         private = PrivateItems(keys.folder if keys else None)
-        self._runner = UnitRunner(port, self._models, self._claims, self._server.runs, private)
-        self._consumer = consume(self._runner.run)
+        self._training = train(self._claims) if train else None
+        runner = UnitRunner(port, self._models, self._claims, self._server.runs, private)
+        fits = UnitRunner(port, self._models, self._claims, training=self._training)
+        self._lane = TrainingLane(runner, fits, told)
+        self._consumer = consume(self._lane.run)
 
     def opened(self) -> None:
         self._server.start()
@@ -140,14 +151,21 @@ class InferenceAgent(Agent):
         self._server.drain()
         self._consumer.stop()
         patience = time.monotonic() + DRAIN_MAX_S
-        while not self._hurried and time.monotonic() < patience and not self._consumer.join(SLICE_S):
+        while not self._hurried and time.monotonic() < patience and not self._finished(SLICE_S):
             pass
         deadline = time.monotonic() + LEAVE_S
-        if not self._consumer.join(FINISH_S):
+        if not self._finished(FINISH_S):
             log.warning("unit.abandoned", queue=self._queue)
             self.hand_back()
+        if self._training is not None:  # not before: what is handed back by then is not reported as failed
+            self._training.close()
         self._server.stop(max(LEAVE_S - FINISH_S, deadline - time.monotonic()))
         self._claims.stop()
+
+    def _finished(self, timeout_s: float) -> bool:
+        """Whether neither a unit nor a fit runs any more, waiting up to `timeout_s` for it."""
+        deadline = time.monotonic() + timeout_s
+        return self._consumer.join(timeout_s) and self._lane.join(max(0.0, deadline - time.monotonic()))
 
     def hand_back(self) -> None:
         """Give up what could not be finished in time; unless a port has a way to say so, it lapses."""
@@ -163,7 +181,7 @@ class InferenceAgent(Agent):
             queue=self._queue,
             endpoint=self._server.endpoint,
             token=self._server.token,
-            work_done=self._runner.done,
+            work_done=self._lane.done,
             work_waiting=bool(self._claims.held()),
             tick_age_ms=self.tick_age_ms(),
         )

@@ -1,7 +1,6 @@
 """The items in hand: a thread keeps their claims alive, and knows which have been lost to others."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable
 from threading import Event, Lock, Thread
 
 import structlog
@@ -35,15 +34,10 @@ class ClaimKeeper:
         self._stopping.set()
         self._thread.join(STOP_TIMEOUT_S)
 
-    @contextmanager
-    def holding(self, items: Sequence[ClaimedItem]) -> Iterator[None]:
-        """Hold `items` until the end of the block, or until each is let go of."""
+    def hold(self, items: Iterable[ClaimedItem]) -> None:
+        """Extend the claims of these until each is let go of."""
         with self._lock:
             self._fences.update((item.item_id, item.fence) for item in items)
-        try:
-            yield
-        finally:
-            self.let_go(item.item_id for item in items)
 
     def holds(self, item_id: ItemId) -> bool:
         """Whether the item is still ours, as far as we know."""

@@ -16,6 +16,7 @@ from agents.inference.models import LoadedModels
 from agents.inference.run_queue import RUNS_MAX
 from agents.inference.runner import UnitReport
 from agents.inference.sealing_keys import KeyRing
+from agents.inference.training import trained_by
 from agents.model_cache import ModelCache
 from agents.oip_server import Address, OipServer
 from agents.peers import PeerFiles
@@ -59,9 +60,10 @@ def launch(settings: bootstrap.Settings, identity: Identity, *, node: UUID | Non
         shared = [kind_queue(AgentKind.INFERENCE)]
         return UnitConsumer(broker, queue, f"{identity.name}@{identity.host}", shared=shared)
 
-    port = DirectWorkPort(database, identity.agent_id, bus)
+    objects = ObjectStore(settings.objects)
+    port = DirectWorkPort(database, identity.agent_id, bus, objects)
     models = LoadedModels(
-        ModelCache(settings.cache, ObjectStore(settings.objects), PeerFiles(port.peers)),
+        ModelCache(settings.cache, objects, PeerFiles(port.peers)),
         _engines(settings, breakers),
         bytes_max=settings.model_bytes,
     )
@@ -78,6 +80,7 @@ def launch(settings: bootstrap.Settings, identity: Identity, *, node: UUID | Non
             threads=RUNS_MAX if settings.remote_backends else None,  # what is computed elsewhere takes no core here
         ),
         keys=KeyRing(port, KeyFolder(settings.sealing)),
+        train=trained_by(settings, port),
     )
     try:
         expose(settings, agent, breakers, bus.losses, metrics, EngineMetrics(models, agent.batches))

@@ -39,14 +39,18 @@ class Progress:
 
         def counting(unit_id: UnitId) -> UnitReport:
             report = run(unit_id)
-            self.units += bool(report.claimed)
-            self.committed += report.committed
-            self.failed += report.failed
-            self.lost += report.lost
-            self._status.update(self._line())
+            self.count(report)
             return report
 
         return counting
+
+    def count(self, report: UnitReport) -> None:
+        """Count what became of a unit; of what was put aside, its own report tells."""
+        self.units += report.claimed > report.aside
+        self.committed += report.committed
+        self.failed += report.failed
+        self.lost += report.lost
+        self._status.update(self._line())
 
     def _line(self) -> str:
         minutes = (monotonic() - self._started) / 60

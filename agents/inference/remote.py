@@ -17,13 +17,14 @@ import structlog
 from agents.base import Identity
 from agents.engines.formats import ONNX, Engines
 from agents.engines.onnx import OnnxEngine
-from agents.inference.agent import InferenceAgent
+from agents.inference.agent import InferenceAgent, Train
 from agents.inference.models import LoadedModels
 from agents.inference.polled_server import PolledServer
 from agents.inference.polling import PollingConsumer
 from agents.inference.progress import Progress
 from agents.inference.runner import UnitReport
 from agents.inference.sealing_keys import KeyRing
+from agents.inference.training import trained_by
 from agents.mail_port import MailPort
 from agents.model_cache import ModelCache
 from agents.remote_port import RemoteWorkPort
@@ -77,6 +78,7 @@ class RemoteAgent(InferenceAgent):
         mail: MailPort,
         progress: Progress,
         keys: KeyRing | None = None,
+        train: Train | None = None,
         leave: bool = False,
     ) -> None:
         def consume(run: Callable[[UnitId], UnitReport]) -> PollingConsumer:
@@ -91,6 +93,8 @@ class RemoteAgent(InferenceAgent):
             consume=consume,
             serve=lambda catalogue, served: PolledServer(catalogue, served, mail),
             keys=keys,
+            train=train,
+            told=progress.count,
         )
         self._remote = port
         self._leave = leave
@@ -141,7 +145,15 @@ def _run(path: Path, *, leave: bool) -> int:
     mail = MailPort(who.url, who.key, identity.agent_id, on_refused)
     keys = KeyRing(port, KeyFolder(settings.sealing))
     agent = RemoteAgent(
-        identity, port, node_id=who.node_id, models=models, mail=mail, progress=progress, keys=keys, leave=leave
+        identity,
+        port,
+        node_id=who.node_id,
+        models=models,
+        mail=mail,
+        progress=progress,
+        keys=keys,
+        train=trained_by(settings, port),
+        leave=leave,
     )
     with progress:
         agent.run()

@@ -1,5 +1,9 @@
-"""Runs one unit of work: claim, run in batches, commit in groups. The uncommitted runs elsewhere."""
+"""Runs one unit of work: claim, run in batches, commit in groups. The uncommitted runs elsewhere.
 
+Training items come last, one by one, since they may take long.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
@@ -11,8 +15,10 @@ from agents.inference.models import LoadedModels
 from agents.inference.outcomes import Outcomes
 from agents.inference.private_items import PrivateItems
 from agents.inference.run_queue import RunQueue
+from agents.inference.training_items import NO_TRAINERS, TrainingItems, declined
 from agents.work_port import WorkPort
 from backend.domain.errors import Unavailable
+from backend.domain.federated.tasks import is_local_task
 from backend.domain.ids import UnitId
 from backend.domain.private_envelope import is_private
 from backend.domain.urgency import urgency_of_items
@@ -24,15 +30,19 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class UnitReport:
-    """What became of the items that a unit's claim gave us; `lost` ones were taken by others meanwhile."""
+    """What became of the items that a unit's claim gave us; `lost` ones were taken by others meanwhile.
+
+    Of those put `aside`, which run in a thread of their own, another report tells.
+    """
 
     claimed: int
     committed: int
     failed: int
+    aside: int = 0
 
     @property
     def lost(self) -> int:
-        return self.claimed - self.committed - self.failed
+        return self.claimed - self.committed - self.failed - self.aside
 
 
 class NotBegun(Unavailable):
@@ -55,12 +65,14 @@ class UnitRunner:
         claims: ClaimKeeper,
         runs: RunQueue | None = None,
         private: PrivateItems | None = None,
+        training: TrainingItems | None = None,
     ) -> None:
         self._port = port
         self._models = models
         self._claims = claims
         self._runs = runs or RunQueue()  # shared with requests, where there are any
         self._private = private or PrivateItems(None)
+        self._training = training  # without it, training is for others
         self._ran_s = 0.0
         self.done = 0  # items that ran, well or not, and units that held nothing any more
 
@@ -69,26 +81,33 @@ class UnitRunner:
 
         Raises NotBegun when nothing could be claimed, and what the port raised when it stays away after that.
         """
-        started = monotonic()
+        return self.run_items(unit_id, self.claim(unit_id))
+
+    def claim(self, unit_id: UnitId) -> list[ClaimedItem]:
+        """What the unit still has; it is held from now on, so `run_items` must follow. Raises NotBegun."""
         try:
             with span("work.claim"):
                 items = self._port.claim(unit_id)
         except Exception as error:  # of any layer below
             raise NotBegun(unit_id) from error
+        self._claims.hold(items)
+        return items
+
+    def run_items(self, unit_id: UnitId, items: Sequence[ClaimedItem]) -> UnitReport:
+        """Run items of one unit, which were claimed; raises what the port raised when it stays away."""
+        started = monotonic()
         if not items:
             # A message that came twice, or late: its items are done, or held by somebody.
             self.done += 1
             log.info("unit.empty", unit_id=str(unit_id))
             return UnitReport(0, 0, 0)
         outcomes = Outcomes(self._port, self._claims)
-        with self._claims.holding(items), span("work.run", swarmex__items=len(items)) as run:
-            for group in _by_model([item for item in items if not is_private(item.inputs)]):
-                self._run_group(group, outcomes)
-            for item in items:
-                if is_private(item.inputs):
-                    self._tell(self._run_private(item), outcomes)
-            outcomes.send()
-            run.set(swarmex__committed=outcomes.committed, swarmex__failed=outcomes.failed)
+        try:
+            with span("work.run", swarmex__items=len(items)) as run:
+                self._run_all(items, outcomes)
+                run.set(swarmex__committed=outcomes.committed, swarmex__failed=outcomes.failed)
+        finally:
+            self.let_go(items)
         report = UnitReport(len(items), outcomes.committed, outcomes.failed)
         log.info(
             "unit.done",
@@ -100,6 +119,22 @@ class UnitRunner:
             seconds=round(monotonic() - started, 4),
         )
         return report
+
+    def let_go(self, items: Sequence[ClaimedItem]) -> None:
+        """Let items that were claimed lapse, where nothing became of them."""
+        self._claims.let_go(item.item_id for item in items)
+
+    def _run_all(self, items: Sequence[ClaimedItem], outcomes: Outcomes) -> None:
+        for group in _by_model([item for item in items if _is_request(item)]):
+            self._run_group(group, outcomes)
+        for item in items:
+            if is_private(item.inputs):
+                self._tell(self._run_private(item), outcomes)
+        outcomes.send()  # before what may take long
+        for item in items:
+            if is_local_task(item.inputs):
+                self._tell(self._run_training(item), outcomes)
+        outcomes.send()
 
     def _run_group(self, items: list[ClaimedItem], outcomes: Outcomes) -> None:
         """Items of one model, in the order of their claim, as many at once as the model runs well."""
@@ -129,6 +164,13 @@ class UnitRunner:
                 return []
             return [(item, self._private.run(lambda: ItemBatch(item.model, self._models.get(item.model)), item))]
 
+    def _run_training(self, item: ClaimedItem) -> list[tuple[ClaimedItem, Outcome]]:
+        """One item, beside whatever else this machine runs: its trainer is a process of its own."""
+        if not self._claims.holds(item.item_id):
+            return []
+        outcome = declined(item, NO_TRAINERS) if self._training is None else self._training.run(item)
+        return [] if outcome is None else [(item, outcome)]
+
     def _tell(self, ran: list[tuple[ClaimedItem, Outcome]], outcomes: Outcomes) -> None:
         for item, outcome in ran:
             if isinstance(outcome, ItemResult):
@@ -143,6 +185,11 @@ class UnitRunner:
                 log.warning("item.failed", item_id=str(item.item_id), attempt=item.attempt, error=repr(error))
                 outcomes.failed_with(item, error)
             self.done += 1
+
+
+def _is_request(item: ClaimedItem) -> bool:
+    """Whether an item is a request to its model, as it stands."""
+    return not is_private(item.inputs) and not is_local_task(item.inputs)
 
 
 def _by_model(items: list[ClaimedItem]) -> list[list[ClaimedItem]]:

@@ -33,7 +33,14 @@ PASSED = {
 }
 
 # Of its settings, what an inference agent has a use for and the deployment does not fix.
-ENGINE_SETTINGS = ("SWARMEX_MODEL_MEMORY_MB", "SWARMEX_REMOTE_BACKENDS", "SWARMEX_SEALING_FOLDER")
+ENGINE_SETTINGS = (
+    "SWARMEX_MODEL_MEMORY_MB",
+    "SWARMEX_REMOTE_BACKENDS",
+    "SWARMEX_SEALING_FOLDER",
+    "SWARMEX_TRAINERS",
+    "SWARMEX_TRAINER_MEMORY_MB",
+    "SWARMEX_TRAINING_DATA",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from agents.runtimes.faces import FACES
 from backend.domain.fleet import AgentKind
 
 SHARED = "containers"  # in the data folder
+UPDATES = "training"  # among the objects: what participants of training write (backend/domain/federated/tasks.py)
 FOLDERS_MAX = 10_000  # that are handed over at a start
 
 
@@ -49,6 +50,8 @@ class Files:
         found = [(self._home, inside.HOME, False)] if server else []
         if self._objects is not None:
             found.append((self._objects, inside.OBJECTS, node))
+            if node:
+                found.append((self._objects / UPDATES, inside.OBJECTS / UPDATES, False))
         if node:
             found.append((self._cache, inside.CACHE, False))
         return found

@@ -6,11 +6,14 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from backend.api.limits import ANSWER_TIMEOUT_S, BODY_BYTES_MAX, BODY_TIMEOUT_S, UPLOAD_TIMEOUT_S
+from backend.domain.federated.tasks import UPDATE_BYTES_MAX
 from backend.domain.files import FILE_BYTES_MAX
 from backend.gateway.callers import VISIT_KEY
 from backend.gateway.deadlines import Deadline
 
 UPLOADS = "/v1/files"
+UPDATES = "/api/v1/node/work/items/"  # begins the paths of training updates, which end with UPDATE
+UPDATE = "/update"
 UPLOAD_BYTES_MAX = FILE_BYTES_MAX + (1 << 16)  # with what a form has around the file
 DIGITS_MAX = 19  # of a declared length; longer numbers are too many as well
 NOT_YET = 500  # the status of what ended without an answer
@@ -51,8 +54,9 @@ class Exchange:
         self._loop = asyncio.get_running_loop()
         self._body_by_s: float | None = None
         self._complete = self._ours = False
-        self.upload = scope["path"] == UPLOADS and scope["method"] == "POST"
-        self.bytes_max = UPLOAD_BYTES_MAX if self.upload else BODY_BYTES_MAX
+        bytes_max = _upload_bytes_max(scope["method"], scope["path"])
+        self.upload = bytes_max is not None
+        self.bytes_max = bytes_max or BODY_BYTES_MAX
         self.body_bytes = self.declared_bytes = 0
         self.chunked = self.reading = self.begun = False
         self.status = NOT_YET
@@ -105,3 +109,12 @@ class Exchange:
         """As `send`, for what is answered in the application's place."""
         self._ours = True
         await self.send(message)
+
+
+def _upload_bytes_max(method: str, path: str) -> int | None:
+    """How large a file may be that is sent to a route for files; None where none is taken."""
+    if method == "POST":
+        return UPLOAD_BYTES_MAX if path == UPLOADS else None
+    if method == "PUT" and path.startswith(UPDATES) and path.endswith(UPDATE):
+        return UPDATE_BYTES_MAX
+    return None

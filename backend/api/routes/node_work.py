@@ -1,14 +1,18 @@
 """The work port of remote nodes. A node's key opens these routes and nothing else, and of them only its own work."""
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from backend.api.dependencies import Market, Now, gateway_of
 from backend.api.node_side import RemoteNode, Side
+from backend.api.raw_body import received
 from backend.api.wire.joining import MachineHardware
 from backend.api.wire.node_work import (
+    FENCE_MAX,
     Beat,
     BeatReply,
     Claim,
@@ -29,6 +33,20 @@ from backend.gateway.disconnects import ClientGone, while_connected
 from backend.services import joining, node_work, nodes
 
 router = APIRouter(prefix="/api/v1/node", tags=["remote nodes"])
+_UPDATE = {
+    "requestBody": {
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "description": "A safetensors file, at most twice as large as the weights that it was made of.",
+        "required": True,
+    }
+}
+
+
+def _held(item_id: UUID, agent: UUID, fence: Annotated[int, Query(ge=0, le=FENCE_MAX)]) -> node_work.HeldItem:
+    return node_work.HeldItem(AgentId(agent), ItemId(item_id), fence)
+
+
+Held = Annotated[node_work.HeldItem, Depends(_held)]
 
 
 @router.get("")
@@ -125,3 +143,19 @@ def model_file(model_id: UUID, _: RemoteNode, market: Market) -> StreamingRespon
     model, chunks = node_work.model_file(market.uow(), market.objects, ModelId(model_id))
     told = {"Swarmex-Checksum": model.ref.checksum, "Content-Length": str(model.size_bytes)}
     return StreamingResponse(chunks, media_type="application/octet-stream", headers=told)
+
+
+@router.get("/work/items/{item_id}/weights", response_class=StreamingResponse)
+def weights(held: Held, node: RemoteNode, market: Market) -> StreamingResponse:
+    """The weights that a training item in hand begins with; their SHA-256 is in `Swarmex-Checksum`."""
+    found, chunks = node_work.weights_file(market.uow(), market.objects, node, held)
+    told = {"Swarmex-Checksum": found.sha256, "Content-Length": str(found.size_bytes)}
+    return StreamingResponse(chunks, media_type="application/octet-stream", headers=told)
+
+
+@router.put("/work/items/{item_id}/update", status_code=204, openapi_extra=_UPDATE)
+async def update(request: Request, held: Held, node: RemoteNode, market: Market) -> None:
+    """Bring the update of a training item in hand, before its result; the same again replaces it."""
+    most = await run_in_threadpool(node_work.update_bytes_max, market.uow(), node, held)
+    async with received(request, str(node.account_id), most) as path:
+        await run_in_threadpool(node_work.keep_update, market.uow(), market.objects, node, held, path)

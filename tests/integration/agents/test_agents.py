@@ -36,7 +36,7 @@ for agent in (pricing.PricingAgent, allocation.AllocationAgent, settlement.Settl
     agent.period_s = {FOREVER_S}
 sys.exit(main())
 """
-OWNERS = [AgentKind.PRICING, AgentKind.ALLOCATION, AgentKind.SETTLEMENT, AgentKind.EXTERNAL]
+OWNERS = [AgentKind.PRICING, AgentKind.ALLOCATION, AgentKind.SETTLEMENT, AgentKind.EXTERNAL, AgentKind.TRAINING_ROUND]
 
 
 def states(market: Market) -> list[str]:

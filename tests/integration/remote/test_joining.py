@@ -153,7 +153,7 @@ def test_the_nodes_own_routes_open_to_a_nodes_key_alone(remote: Remote, subtests
     market = remote.market
     remote.join()
     before = rows(market.app)
-    assert len(NODE_ROUTES) == 17
+    assert len(NODE_ROUTES) == 19
     for role in Role:
         account = market.account(f"some-{role}")
         key = accounts.create_key(market.app.uow(), utc_now(), account.account_id, role)

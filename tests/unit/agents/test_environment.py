@@ -57,6 +57,15 @@ def test_an_inference_agent_learns_what_its_models_may_take_and_which_servers_ma
     assert chosen.items() <= environment_of(NODE, DEPLOYMENT, OWN | chosen).items()
 
 
+def test_an_inference_agent_learns_what_it_may_train_on_what_and_with_how_much() -> None:
+    chosen = {
+        "SWARMEX_TRAINERS": "mine=ours.trainers:make",
+        "SWARMEX_TRAINING_DATA": "/data/digits",
+        "SWARMEX_TRAINER_MEMORY_MB": "512",
+    }
+    assert chosen.items() <= environment_of(NODE, DEPLOYMENT, OWN | chosen).items()
+
+
 @pytest.mark.parametrize("kind", OTHERS)
 def test_every_other_kind_gets_the_owners_url_and_the_one_data_folder(kind: AgentKind) -> None:
     environment = environment_of(Member("m", 0, kind), DEPLOYMENT, OWN)

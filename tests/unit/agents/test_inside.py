@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from agents.runtimes.base import Member
 from agents.runtimes.environment import Deployment
 from agents.runtimes.files import Files
-from agents.runtimes.inside import ANY_ADDRESS, environment_inside, local_folder, url_inside
+from agents.runtimes.inside import ANY_ADDRESS, OBJECTS, environment_inside, local_folder, url_inside
+from backend.domain.federated.tasks import job_folder
 from backend.domain.fleet import AgentKind
+from backend.domain.ids import TrainingJobId
 
 DEPLOYMENT = Deployment(
     fleet="f1",
@@ -103,6 +106,16 @@ def test_a_grpc_server_reads_its_certificate_where_it_is_mounted(tmp_path: Path)
     assert "SWARMEX_GRPC_CLIENT_CA" not in environment
     others = Files(DEPLOYMENT, own).mounts(Member("api", 0, AgentKind.API))
     assert all("server" not in here.name for here, _, _ in others)
+
+
+def test_nodes_write_no_objects_but_updates_of_training() -> None:
+    def writable(kind: AgentKind) -> set[Path]:
+        mounts = Files(DEPLOYMENT, OWN).mounts(Member("m", 0, kind))
+        return {there for _, there, read_only in mounts if not read_only and there.is_relative_to(OBJECTS)}
+
+    updates = OBJECTS / job_folder(TrainingJobId(UUID(int=1))).partition("/")[0]
+    assert writable(AgentKind.INFERENCE) == {updates}
+    assert writable(AgentKind.TRAINING_ROUND) == {OBJECTS}
 
 
 def test_each_server_tells_its_address_where_that_of_a_process_is(tmp_path: Path) -> None:
