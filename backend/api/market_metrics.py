@@ -14,7 +14,7 @@ MS_PER_S = 1_000
 
 CLASSES = tuple(ResourceClass)
 ORDERS = ("open", "running", "closing")
-ITEMS = ("waiting", "queued", "running", "committed", "dead")
+ITEMS = ("waiting", "queued", "running", "reported", "committed", "dead")
 # What is read, and how it is shown: name, label, values that are always there (0 if nothing was read), and meaning.
 GAUGES: Mapping[str, tuple[str, str, Sequence[str], str]] = MappingProxyType(
     {

@@ -11,6 +11,7 @@ from backend.gateway.errors import InvalidJson
 CODES = {"missing": "missing_field", "extra_forbidden": "unknown_field"}
 FIELD_CHARS_MAX = 200
 PARSERS = {"uuid_parsing", "datetime_parsing", "datetime_from_date_parsing", "date_from_datetime_parsing"}
+KIND = "kind "  # begins the parts of a location that say which of several forms a body was taken for
 OWN_CODES = "swarmex:"  # prefix of the error types that wire schemas raise themselves
 
 
@@ -39,6 +40,8 @@ def field_name(location: Sequence[Any]) -> str:
     """`("body", "requests", 0, "inputs")` as `requests[0].inputs`."""
     name = ""
     for part in location[1:]:
+        if str(part).startswith(KIND):
+            continue
         name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else str(part)
     # A client chooses the names of unknown fields: whatever they are, they must fit into an answer.
     return (name or str(location[0])).encode("ascii", "backslashreplace").decode()[:FIELD_CHARS_MAX]

@@ -12,6 +12,7 @@ FLEET = (
     FleetSpec("pricing", AgentKind.PRICING),
     FleetSpec("allocation", AgentKind.ALLOCATION),
     FleetSpec("settlement", AgentKind.SETTLEMENT),
+    FleetSpec("training-round", AgentKind.TRAINING_ROUND),
     FleetSpec("api", AgentKind.API),
     *(FleetSpec(f"pool.{pool}", AgentKind.INFERENCE, ("--pool", pool)) for pool in POOLS),
 )

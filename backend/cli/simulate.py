@@ -65,7 +65,7 @@ def simulate(
     )
     done = _play(day, seed)
     if png:
-        with _writing(png):
+        with writing(png):
             _plot(done, png)
     by_hour = spans(done, HOUR_S)
     if as_json:
@@ -81,19 +81,26 @@ def _check(seed: int, png: Path | None) -> None:
     if not 0 <= seed <= SEED_MAX:
         raise Invalid(f"seed cannot be {seed}", code="invalid_seed", field="seed", accepted=f"0 to {SEED_MAX}")
     if png:
-        if find_spec("matplotlib") is None:
-            raise Unavailable(
-                "matplotlib is not installed here",
-                code="no_plots",
-                field="png",
-                accepted="leave it out, or run this outside of the image, which draws nothing",
-            )
-        with _writing(png):
-            png.open("ab").close()
+        check_png(png)
+
+
+def check_png(png: Path) -> None:
+    """Raise Unavailable(`no_plots`) where nothing can be drawn, Invalid(`invalid_png`) for what cannot be written."""
+    if find_spec("matplotlib") is None:
+        raise Unavailable(
+            "matplotlib is not installed here",
+            code="no_plots",
+            field="png",
+            accepted="leave it out, or run this outside of the image, which draws nothing",
+        )
+    with writing(png):
+        png.open("ab").close()
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it caches its fonts is nobody's concern here
 
 
 @contextmanager
-def _writing(png: Path) -> Iterator[None]:
+def writing(png: Path) -> Iterator[None]:
+    """Raises Invalid(`invalid_png`) for what goes wrong while a plot is written."""
     try:
         yield
     except OSError as error:
@@ -106,7 +113,6 @@ def _writing(png: Path) -> Iterator[None]:
 
 
 def _plot(done: "Simulation", png: Path) -> None:
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it caches its fonts is nobody's concern here
     from backend.cli.day_plot import plot
 
     plot(done, png)

@@ -59,6 +59,28 @@ class Client:
             raise Failed(f"an order of a batch was refused: {refused[0]['code']}: {refused[0]['message']}")
         return [result["order"] for result in results]
 
+    def train(self, workload: dict[str, Any], idempotency_key: str) -> dict[str, Any]:
+        """A training job, placed at the same door."""
+        answer = self._ask("POST", "/api/v1/workloads", workload, {"Idempotency-Key": idempotency_key})
+        job: dict[str, Any] = answer.json()["job"]
+        return job
+
+    def training_job(self, job: str) -> dict[str, Any]:
+        """How far a training job is."""
+        found: dict[str, Any] = self._ask("GET", f"/api/v1/training-jobs/{job}").json()
+        return found
+
+    def training_rounds(self, job: str) -> list[dict[str, Any]]:
+        """The rounds of a training job."""
+        found: list[dict[str, Any]] = self._ask("GET", f"/api/v1/training-jobs/{job}/rounds").json()["rounds"]
+        return found
+
+    def training_participants(self, job: str, number: int) -> list[dict[str, Any]]:
+        """Who took part in a round, and by which order."""
+        answer = self._ask("GET", f"/api/v1/training-jobs/{job}/rounds/{number}/participants").json()
+        found: list[dict[str, Any]] = answer["participants"]
+        return found
+
     def infer(self, model: str, tier: str, body: dict[str, Any]) -> Answer:
         """One real-time request, on a node that the gateway leases for this buyer."""
         began = time.perf_counter()

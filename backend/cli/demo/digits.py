@@ -51,9 +51,9 @@ def train(folder: Path) -> Digits:
     return Digits(path, held_out, held_out_labels)
 
 
-def request(images: npt.NDArray[np.float32]) -> dict[str, Any]:
+def request(images: npt.NDArray[np.floating], name: str = INPUT) -> dict[str, Any]:
     """An Open Inference Protocol body for images [rows, 64]."""
-    tensor = {"name": INPUT, "datatype": "FP32", "shape": list(images.shape), "data": images.ravel().tolist()}
+    tensor = {"name": name, "datatype": "FP32", "shape": list(images.shape), "data": images.ravel().tolist()}
     return {"inputs": [tensor]}
 
 

@@ -5,13 +5,14 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 
-from backend.cli.demo.report import REAL_TIME, Line, Report
+from backend.cli.demo.federated import MODEL
+from backend.cli.demo.report import REAL_TIME, Line, Report, Training
 from backend.cli.output import figures, table, words
 from backend.domain.money import format_credits
 from backend.domain.orders import WorkloadKind
 from backend.domain.tiers import TierName
 
-KINDS = [WorkloadKind.INFERENCE, WorkloadKind.BATCH, REAL_TIME]
+KINDS = [WorkloadKind.INFERENCE, WorkloadKind.BATCH, REAL_TIME, WorkloadKind.TRAINING]
 TIERS = list(TierName)
 
 
@@ -23,7 +24,22 @@ def shown(report: Report) -> RenderableType:
         f"ledger audit: {'OK' if audited.ok else 'DIFFERENCES'} ({audited.transfers} transfers, {audited.holds} holds)"
     )
     auctions = f"auctions replayed: {report.proven} of {len(report.replays)} clearings give the same trades again"
-    return Group("", _work(report.lines), "", _money(report), "", accuracy, books, auctions)
+    trained = _training(report.training) if report.training else []
+    return Group("", _work(report.all_lines), "", _money(report), "", accuracy, *trained, books, auctions)
+
+
+def _training(training: Training) -> list[str]:
+    """What the nodes learned, and the receipt of its first use."""
+    trained, served = training.trained, training.served
+    metric = " → ".join(f"{accuracy:.1%}" for accuracy in trained.accuracies)
+    nodes = len({line.node for line in training.lines})
+    cost = f"{format_credits(trained.charged_nano)} credits for {len(training.lines)} updates of {nodes} nodes"
+    return [
+        f"federated training: accuracy {metric}, round by round, on images that no node has",
+        f"  {cost}",
+        f"  its model, served: {trained.right} of {trained.images} such images right, by {served.node}",
+        f"  receipt: order {served.order}, {served.state}, {format_credits(served.charged_nano)} credits",
+    ]
 
 
 def _work(lines: list[Line]) -> RenderableType:
@@ -111,10 +127,11 @@ def document(report: Report) -> dict[str, Any]:
                 "state": line.state,
                 "reason": line.reason,
             }
-            for line in report.lines
+            for line in report.all_lines
         ],
         "images": report.images,
         "accuracy": report.accuracy,
+        "training": _training_document(report.training) if report.training else None,
         "accounts": [
             {
                 "name": name,
@@ -131,4 +148,22 @@ def document(report: Report) -> dict[str, Any]:
         "replayed": {"clearings": len(report.replays), "equal": report.proven},
         "seconds": round(report.seconds, 3),
         "problems": report.problems,
+    }
+
+
+def _training_document(training: Training) -> dict[str, Any]:
+    trained, served = training.trained, training.served
+    return {
+        "job": trained.job,
+        "model": MODEL,
+        "accuracies": trained.accuracies,
+        "orders": [line.order for line in training.lines],
+        "charged": format_credits(trained.charged_nano),
+        "served": {
+            "order": served.order,
+            "node": served.node,
+            "images": trained.images,
+            "right": trained.right,
+            "charged": format_credits(served.charged_nano),
+        },
     }

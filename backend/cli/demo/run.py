@@ -3,7 +3,7 @@
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ import orjson
 
 from backend.cli.connection import operator
 from backend.cli.demo import digits as model
-from backend.cli.demo import report, sample, workload
+from backend.cli.demo import federated, report, sample, workload
 from backend.cli.demo.client import Client
 from backend.cli.demo.steps import Steps
 from backend.cli.deployment import Deployment
@@ -68,7 +68,10 @@ def _on(market: "Swarmex", deployment: Deployment, steps: Steps) -> report.Repor
         clients = {buyer: stack.enter_context(Client(url, key.secret)) for buyer, key in made.keys.items()}
         billed = {buyer: -client.billed_nano() for buyer, client in clients.items()}
         placed = _work(market, clients, digits, name, steps)
+        trained = _train(market, clients, placed, name, steps)
         lines, fees_nano = report.collect(clients, digits, placed)
+        training, training_fees_nano = report.collect_training(clients[federated.BUYER], trained)
+        fees_nano += training_fees_nano
         billed = {buyer: billed[buyer] + client.billed_nano() for buyer, client in clients.items()}
     sample.revoke_keys(market, bootstrap.utc_now(), made)
     with steps.step("stopping the agents") as step:
@@ -80,7 +83,8 @@ def _on(market: "Swarmex", deployment: Deployment, steps: Steps) -> report.Repor
         replays = replay_last(market.uow(), operator(), REPLAYED)
         step.done(f"{len(replays)} clearings computed again")
     took_s = time.monotonic() - began
-    return report.Report(lines, len(digits.labels), made.before, after, billed, fees_nano, audit, replays, took_s)
+    images = len(digits.labels)
+    return report.Report(lines, images, made.before, after, billed, fees_nano, audit, replays, took_s, training)
 
 
 def _model(market: "Swarmex", folder: Path) -> model.Digits:
@@ -107,20 +111,37 @@ def _work(
         step.done(workload.await_end(clients, placed, step.at))
     with steps.step("asking in real time") as step:
         workload.infer(clients, real_time, digits, placed)
-        _end_sessions(market, placed)
+        _end_sessions(market, placed.leases())
         workload.await_end(clients, placed, step.at)
         step.done(f"{sum(map(len, placed.answers.values()))} requests in {len(placed.leases())} sessions")
     return placed
 
 
-def _end_sessions(market: "Swarmex", placed: workload.Placed) -> None:
+def _train(
+    market: "Swarmex", clients: workload.Clients, placed: workload.Placed, name: str, steps: Steps
+) -> federated.Trained:
+    """One model by several nodes; then what they learned is asked."""
+    client = clients[federated.BUYER]
+    with steps.step("training on the nodes") as step:
+        trained = federated.train(client, name, step)
+        step.done(f"{federated.MODEL}, {federated.ROUNDS} rounds of {federated.NODES} nodes, registered")
+    with steps.step("serving what they learned") as step:
+        federated.serve(client, trained)
+        assert trained.answer is not None
+        _end_sessions(market, [trained.answer.lease])
+        workload.await_end(clients, placed, step.at)
+        step.done(f"{trained.right} of {trained.images} images right, by {trained.answer.node}")
+    return trained
+
+
+def _end_sessions(market: "Swarmex", leases: Iterable[str]) -> None:
     """End what the gateway would end by itself after 15 idle seconds; it notices."""
     from uuid import UUID
 
     from backend import bootstrap
     from backend.services import sessions
 
-    for lease in placed.leases():
+    for lease in leases:
         sessions.end(market.uow(), bootstrap.utc_now(), LeaseId(UUID(lease)), CloseReason.SESSION_IDLE)
 
 

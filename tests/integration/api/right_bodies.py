@@ -18,6 +18,19 @@ ORDER = {
     "strategy": "balanced",
     "needs": {"cores": 1},
 }
+TRAINING = {
+    "trainer": "{trainer}",
+    "rounds": 2,
+    "participants": 1,
+    "strategy": "fedadam",
+    "strategy_options": {"eta": 0.1},
+    "config": {"learning_rate": 0.5, "hidden": 8, "split": "shards", "shuffle": True},
+    "target": {"metric": "accuracy", "value": 0.9, "patience": 2},
+    "privacy": {"mode": "central", "clip": 1.0, "noise_multiplier": 1.0, "epsilon_max": 3},
+    "fit_s": 5,
+    "tier": "large",
+    "max_budget": "5",
+}
 AGENT = {"version": PROTOCOL, "agent": "{agent}"}
 EVENT = {"specversion": "1.0", "id": "e", "source": "/s", "type": "storage.gb_hours", "subject": "{account_id}"}
 
@@ -68,6 +81,8 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "/api/v1/quotes": ORDER,
     "/api/v1/regions/links": {"region": "north", "other": "south", "latency_ms": 9},
     "/api/v1/tiers/{name}": {"slots_max": 8, "month_cap": "200"},
+    "/api/v1/training-jobs": TRAINING,
+    "/api/v1/training-jobs/quote": TRAINING,
     "/api/v1/usage": {**EVENT, "data": {"quantity": "1"}},
     "/api/v1/usage/{usage_id}/void": {"reason": "twice"},
     "/api/v1/workloads": ORDER,

@@ -55,6 +55,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "/payouts/{payout_id}/reject": {"reason": "no such bank"},
     "/regions/links": {"region": "The Moon", "other": "south", "latency_ms": 9},
     "/tiers/{name}": {"slots_max": 1},
+    "/training-jobs": {"trainer": "nobody", "rounds": 1, "participants": 1},
+    "/training-jobs/quote": {"trainer": "nobody", "rounds": 1, "participants": 1},
     "/v1/batches": {"input_file_id": NOBODY, "endpoint": "/v2/models"},
     "/v1/files": {"purpose": "batch"},
     "/usage": {"specversion": "1.0", "id": "1", "source": "/s", "type": "nothing", "subject": "nobody"},
@@ -72,9 +74,10 @@ NO_BODY = {
     "/orders/{order_id}/cancel",
     "/payouts/{payout_id}/approve",
     "/payouts/{payout_id}/cancel",
+    "/training-jobs/{job_id}/cancel",
     "/v1/batches/{batch_id}/cancel",
 }
-WORDS = ("name", "version", "alias")  # in paths, that are no ids
+WORDS = {"name": "nobody", "number": "1", "version": NOBODY, "alias": NOBODY}  # in paths, that are no ids
 CLOUD_EVENT = {"Content-Type": "application/cloudevents+json"}
 
 
@@ -99,9 +102,7 @@ class Route:
         self, client: httpx.Client, ids: Mapping[str, object] | None = None, params: Mapping[str, str] | None = None
     ) -> httpx.Response:
         """Send it with these ids in its path, and nobody's for the others."""
-        filled = re.sub(
-            r"{(\w+)}", lambda m: str((ids or {}).get(m[1], "nobody" if m[1] == "name" else NOBODY)), self.path
-        )
+        filled = re.sub(r"{(\w+)}", lambda m: str((ids or {}).get(m[1], WORDS.get(m[1], NOBODY))), self.path)
         short = self.path.removeprefix("/api/v1")
         body = None
         if self.method in ("POST", "PUT") and short not in NO_BODY:

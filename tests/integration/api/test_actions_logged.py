@@ -27,6 +27,7 @@ from tests.onnx_files import write_doubling
 OF_ITSELF = {"POST /api/v1/orders", "POST /api/v1/orders:batch", "POST /api/v1/quotes", "POST /api/v1/workloads"}
 # What keeps its own record, and is told in the log only where an admin does it for somebody else.
 OF_ITSELF |= {"POST /v1/files", "DELETE /v1/files/{file_id}", "POST /v1/batches", "POST /v1/batches/{batch_id}/cancel"}
+OF_ITSELF |= {f"POST /api/v1/training-jobs{rest}" for rest in ("", "/quote", "/{job_id}/cancel")}
 # A look at a server changes nothing.
 OF_ITSELF |= {"POST /api/v1/nodes/external/{node_id}/check"}
 # A chunk is a part of an upload, which is told when it begins and when it ends.

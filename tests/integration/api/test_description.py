@@ -38,6 +38,7 @@ from tests.integration.api.test_privacy import _things as things
 from tests.integration.remote.nodes import Remote
 from tests.integration.services.usage import METER
 from tests.market import Market
+from tests.training import TRAINER
 from tests.unit.api.serving import serving
 
 EXAMPLES = {GenerationMode.POSITIVE: 3, GenerationMode.NEGATIVE: 2}
@@ -54,6 +55,8 @@ WORDS = {
     "model": "doubling",
     "version": "1",
     "alias": "best",
+    "number": "1",
+    "trainer": TRAINER,
 }
 FIELDS = {  # of bodies and queries that name things
     "account": "account_id",
@@ -62,6 +65,7 @@ FIELDS = {  # of bodies and queries that name things
     "member": "member_id",
     "input_file_id": "file_id",
     "model": "model",
+    "trainer": "trainer",
     "subject": "account_id",
     "after": "batch_id",
 }

@@ -39,6 +39,7 @@ from tests.integration.services.batching import Batching, lines
 from tests.integration.services.earning import ADMIN, earn, ran, ran_again
 from tests.integration.services.usage import add_meter, event, send
 from tests.market import Market
+from tests.training import aggregated, begin
 from tests.unit.api.serving import serving
 
 LISTS = [route for route in CLOSED if route.method == "GET" and not route.names and route.role is not Role.ADMIN]
@@ -146,6 +147,7 @@ def _things(market: Market) -> dict[str, Any]:
         "epoch_id": epochs.list_epochs(uow(), 1)[0].id,
         "organisation_id": organisation,
         **_batch(market),
+        "job_id": _training(market),
         "member_id": member.actor,
         "owner": owner.account_id,
     }
@@ -156,6 +158,12 @@ def _batch(market: Market) -> dict[str, str]:
         batch = Batching(market, Path(folder)).submit(lines(1))
     sent = batches.show_batch(market.app.uow(), batch, market.buyer).batch.input_file_id
     return {"batch_id": batch, "file_id": file_name(sent)}
+
+
+def _training(market: Market) -> str:
+    job = begin(market.app, market.buyer, fit_s=1)
+    aggregated(market.app, job, 0.5)
+    return job
 
 
 def _token(market: Market) -> UUID:

@@ -8,10 +8,11 @@ import pytest
 from fastapi.routing import iter_route_contexts
 
 from backend.api.app import create_app
-from backend.api.exchange import UPLOAD_BYTES_MAX, UPLOADS
+from backend.api.exchange import UPDATE, UPDATES, UPLOAD_BYTES_MAX, UPLOADS
 from backend.api.front import Front
 from backend.api.limits import ANSWER_TIMEOUT_S, BODY_BYTES_MAX
 from backend.bootstrap import Settings, Swarmex
+from backend.domain.federated.tasks import UPDATE_BYTES_MAX
 from backend.gateway.limits import LOOKUP_TIMEOUT_S, REQUEST_TIMEOUT_S, SESSION_WAIT_S
 from tests.waiting import PATIENCE_S
 
@@ -28,7 +29,8 @@ def status(url: str, method: str, path: str) -> int:
     """The status of a request that declares more than may be sent, and sends nothing."""
     host, _, port = url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), PATIENCE_S) as connection:
-        most = UPLOAD_BYTES_MAX if (method, path) == ("POST", UPLOADS) else BODY_BYTES_MAX
+        files = {("POST", UPLOADS): UPLOAD_BYTES_MAX, ("PUT", f"{UPDATES}x{UPDATE}"): UPDATE_BYTES_MAX}
+        most = files.get((method, path), BODY_BYTES_MAX)
         head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {most + 1}\r\n\r\n"
         connection.sendall(head.encode())
         return int(connection.recv(12).split()[1])

@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from backend.cli.demo.digits import HELD_OUT, PIXELS, Digits
+from backend.cli.demo.federated import Trained
 from backend.cli.demo.rendering import document, shown
-from backend.cli.demo.report import Line, Report
+from backend.cli.demo.report import Line, Report, Training
 from backend.cli.demo.workload import REAL_TIME_TIERS, count_right, plan
 from backend.domain.ids import AccountId
 from backend.domain.organisations import AccountType
@@ -52,6 +53,14 @@ def report(lines: list[Line], *differences: Difference) -> Report:
     accounts = {"demo-company": account}
     audit = AuditReport(8, 80, 39, differences)
     return Report(lines, sum(line.images for line in lines), accounts, accounts, {}, 1, audit, [], 12.3)
+
+
+def trained(accuracy: float = 0.95, right: int = 19, **changes: object) -> Report:
+    """The same, and nodes trained a model, which then was asked."""
+    one = Trained("train_1", 24, [0.8, accuracy], {"a": 100, "b": 200}, None, right, 20)
+    parts = [line(order=order, kind="training", charged_nano=12, right=0, **changes) for order in one.orders]
+    served = line(order="c", kind="real-time", images=20, right=right)
+    return replace(report([line()]), training=Training(one, parts, served))
 
 
 def drawn(made: Report) -> list[str]:
@@ -106,9 +115,22 @@ def test_a_good_run_has_no_problems_and_its_audit_is_told() -> None:
     assert document(made)["accuracy"] == 1.0
 
 
+def test_what_nodes_learned_together_is_shown_with_the_receipt_of_its_first_use() -> None:
+    shown_lines = drawn(trained())
+    assert max(map(len, shown_lines)) <= 100
+    assert any("80.0% → 95.0%" in row and "2 updates" in row for row in shown_lines)
+    assert any("order c, settled, 1.234567890 credits" in row for row in shown_lines)
+    told = document(trained())
+    assert told["problems"] == []
+    assert (told["accuracy"], told["training"]["orders"]) == (1.0, ["a", "b"])
+    assert [one["id"] for one in told["orders"]][1:] == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize(
     ("made", "told"),
     [
+        (trained(accuracy=0.5), "train_1 came to 50.0%"),
+        (trained(right=3), "right on 3 of 20 images only"),
         (report([line(right=9)]), "accuracy is 90.0%"),
         (report([line(state="expired", reason="no_capacity")]), "expired: no_capacity"),
         (report([line(state="failed")]), "no reason is recorded"),

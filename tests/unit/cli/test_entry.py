@@ -46,6 +46,8 @@ VERBS = {
     *("node external add", "node external list", "node external check", "node external remove"),
     *("order place", "order show", "order list", "order cancel"),
     *("batch submit", "batch list", "batch show", "batch cancel", "batch results"),
+    *(f"train {verb}" for verb in ("submit", "quote", "status", "list", "watch", "cancel", "rounds")),
+    *("train download", "train plot", "train trainers"),
     *("file list", "file upload", "file delete"),
     *("org create", "org list", "org show", "org add", "org remove", "org key"),
     *("budget set", "budget list", "budget end", "budget alerts"),
