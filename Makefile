@@ -95,7 +95,7 @@ test-ci: $(VENV)/.dev  ## what CI runs: as test-coverage, and a skipped test fai
 
 ##@ Measure
 
-benchmark: $(VENV)/.dev $(if $(PEERS),build/peers/litellm)  ## every promised figure beside a limit or a peer; ONLY=name for one, PEERS=1 with LiteLLM (needs wrk)
+benchmark: $(VENV)/.dev $(if $(PEERS),build/peers/litellm build/peers/flower)  ## every promised figure beside a limit or a peer; ONLY=name for one, PEERS=1 with LiteLLM (needs wrk) and Flower
 	@PEERS=$(PEERS) $(BIN)/python -m tests.performance $(if $(ONLY),--only $(ONLY))
 
 load: $(VENV)/.dev  ## headless Locust against a running system
@@ -162,6 +162,9 @@ $(VENV)/.run: requirements.lock pyproject.toml
 # A peer of the benchmarks stands apart: what it pins is not ours.
 build/peers/litellm:
 	@$(PYTHON) -m venv $@ && $@/bin/pip install --quiet "litellm[proxy]" || { rm -rf $@; exit 1; }
+
+build/peers/flower:
+	@$(PYTHON) -m venv $@ && $@/bin/pip install --quiet flwr || { rm -rf $@; exit 1; }
 
 $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/.run
 	$(call bootstrap,requirements-dev.lock)

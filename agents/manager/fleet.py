@@ -24,7 +24,7 @@ POLL_S = 0.05
 # The servers and who starts new work first, so that nothing new comes in; then who runs it; settlement last, so
 # that what was committed is paid.
 STOP_ORDER: tuple[frozenset[AgentKind], ...] = (
-    frozenset({AgentKind.API, AgentKind.GRPC, AgentKind.ALLOCATION, AgentKind.PRICING}),
+    frozenset({AgentKind.API, AgentKind.GRPC, AgentKind.TRAINING_ROUND, AgentKind.ALLOCATION, AgentKind.PRICING}),
     frozenset({AgentKind.INFERENCE}),
     frozenset(AgentKind),
 )

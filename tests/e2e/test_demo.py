@@ -95,7 +95,7 @@ def test_two_runs_in_a_row_settle_every_order_and_leave_running_what_ran_before(
     assert len(answer["outputs"][0]["data"]) == 1
     assert folder.json("ledger", "audit")["ok"]
     check_grpc(folder)
-    assert folder.json("down")["processes_stopped"] == 8
+    assert folder.json("down")["processes_stopped"] == 9
     until(lambda: folder.processes() == [], "nothing runs any more")
 
 
@@ -119,15 +119,30 @@ def check_report(report: dict[str, Any], folder: Folder) -> None:
     assert report["accuracy"] >= 0.95
     assert report["audit"]["ok"]
     assert {(line["tier"], line["state"]) for line in report["orders"]} == {(tier, "settled") for tier in TIERS}
-    assert {line["kind"] for line in report["orders"]} == {"inference", "batch", "real-time"}
-    assert sum(line["images"] for line in report["orders"]) == report["images"] == 450
+    assert {line["kind"] for line in report["orders"]} == {"inference", "batch", "real-time", "training"}
+    bought = [line for line in report["orders"] if line["kind"] != "training"]
+    assert sum(line["images"] for line in bought) == report["images"] + report["training"]["served"]["images"] == 550
     assert {line["region"] for line in report["orders"]} == {"north", "south"}
     check_money(report)
+    check_training(report, folder)
 
     orders = folder.json("order", "list", "--limit", "500")
     assert all(order["state"] == "settled" or order["reason"] for order in orders)
     assert {order["state"] for order in orders} <= FINAL
     assert len(orders) == 2 * len({line["id"] for line in report["orders"]})
+
+
+def check_training(report: dict[str, Any], folder: Folder) -> None:
+    """What the nodes learned together was served by the gateway, and everybody was paid for it."""
+    told, lines = report["training"], {line["id"]: line for line in report["orders"]}
+    assert len(told["accuracies"]) == 3
+    assert told["accuracies"][-1] > 0.85
+    assert told["served"]["right"] >= 0.85 * told["served"]["images"]
+    assert lines[told["served"]["order"]]["charged"] == told["served"]["charged"]
+    parts = [lines[order] for order in told["orders"]]
+    assert len({part["node"] for part in parts}) == 4
+    assert sum(Decimal(part["charged"]) for part in parts) == Decimal(told["charged"])
+    assert folder.json("train", "status", told["job"])["state"] == "done"
 
 
 def check_money(report: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from backend.bootstrap import utc_now
 from backend.domain.ids import OrderId
 from backend.domain.orders import CloseReason
 from backend.domain.work import ItemFailure
-from backend.services import accounts, allocation, holds, orders, receipts, sessions, sweeper
+from backend.services import accounts, allocation, holds, judging, orders, receipts, sessions, sweeper
 from tests.market import Market
 from tests.performance.history import copy_all
 from tests.performance.order_path import OrderPath
@@ -116,6 +116,7 @@ def everything_by_the_clock(market: Market) -> None:
         sweeper.sweep(market.app.uow(), now)
         allocation.dispatch_more(market.app.uow(), now)
         sessions.settle_windows(market.app.uow(), now)
+        judging.free_nodes(market.app.uow(), now)
         holds.expire(market.app.uow(), now + timedelta(days=2))
 
 

@@ -75,6 +75,7 @@ class Arena:
         self.environment = {f"SWARMEX_{k.upper()}": str(v) for k, v in self.settings if v is not None}
         self._wired = Swarmex(self.settings, url, redis_url)
         self._deployment = Deployment(self.settings, self.environment)
+        self._fleet: tuple[FleetSpec, ...] = FLEET
         self.placed: list[OrderId] = []
         self._struck_at: datetime | None = None
         self.faults: list[str] = []
@@ -89,6 +90,12 @@ class Arena:
         (self.folder / "objects" / forged.ref.uri).write_bytes(b"not the model")
         fleet.set_desired(self.market.app.uow(), FLEET)
         self.start_manager()
+        self.await_fleet()
+
+    def join(self, member: FleetSpec) -> None:
+        """Let the manager look after one more; returns when it lives."""
+        self._fleet = (*self._fleet, member)
+        fleet.set_desired(self.market.app.uow(), self._fleet)
         self.await_fleet()
 
     def start_manager(self) -> None:
@@ -134,7 +141,7 @@ class Arena:
     def strike(self, fault: str) -> None:
         """Note that a fault happens now; the first one counts."""
         self._struck_at = self._struck_at or utc_now()
-        self.faults.append(f"{fault} after {self.ended()} of {len(self.placed)}")
+        self.faults.append(f"{fault} after {self.ended()} of {len(self.placed)}" if self.placed else fault)
 
     def members(self, kind: AgentKind) -> dict[str, psutil.Process]:
         """The processes of a kind, by their names."""
@@ -194,7 +201,7 @@ class Arena:
 
     def await_fleet(self) -> None:
         """Wait until every wanted member lives."""
-        self._deployment.await_ready(self._wired, FLEET)
+        self._deployment.await_ready(self._wired, self._fleet)
 
     def query(self, statement: str, **binds: object) -> list[Any]:
         """Rows of the database as it is."""

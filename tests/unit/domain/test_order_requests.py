@@ -1,5 +1,6 @@
 """What can never be served is refused before anything else is looked at; and how orders end."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from backend.domain.orders import (
 from backend.domain.tiers import TIERS, TierName
 from tests.unit.domain.placements import BODY, request
 from tests.unit.domain.refusals import refusal
+
+TRAINING_JOBS = "inference, batch; training: POST /api/v1/training-jobs"
 
 
 @given(st.sampled_from(TierName), st.sampled_from(Strategy), st.integers(0, DEADLINE_S_MAX), st.data())
@@ -44,8 +47,8 @@ def test_what_is_within_its_tiers_limits_is_accepted(
         ({"workload": "mining"}, "invalid_workload", "workload", "inference, batch"),
         ({"workload": "INFERENCE"}, "invalid_workload", "workload", "inference, batch"),
         ({"workload": "session"}, "invalid_workload", "workload", "inference, batch"),
-        ({"workload": "training"}, "workload_not_offered", "workload", "inference, batch"),
-        ({"workload": "training", "participants": 10}, "workload_not_offered", "workload", "inference, batch"),
+        ({"workload": "training"}, "workload_not_offered", "workload", TRAINING_JOBS),
+        ({"workload": "training", "participants": 10}, "workload_not_offered", "workload", TRAINING_JOBS),
         ({"priority": "speed"}, "invalid_priority", "priority", "cost, balanced, latency"),
         ({"slots": 0}, "invalid_slots", "slots", "1 to 64"),
         ({"slots": -1}, "invalid_slots", "slots", "1 to 64"),
@@ -68,6 +71,13 @@ def test_a_request_that_cannot_be_served_is_refused_by_its_field(
     error = refusal(lambda: check_request(request(**changes), TIERS[TierName.MEDIUM]))
     assert isinstance(error, Invalid)
     assert (error.code, error.field, error.accepted) == (code, field, accepted)
+
+
+def test_training_is_ordered_with_a_task_in_place_of_requests() -> None:
+    asked = request(workload="training", requests=(), local_task=b"{}", priority="latency")
+    assert check_request(asked, TIERS[TierName.MEDIUM]) is Strategy.LATENCY
+    error = refusal(lambda: check_request(replace(asked, slots=0), TIERS[TierName.MEDIUM]))
+    assert error.code == "invalid_slots"
 
 
 def test_an_sla_is_offered_from_tier_medium_upwards() -> None:
@@ -108,6 +118,7 @@ def test_slots_are_limited_by_the_tier(tier: Any) -> None:
                 CloseReason.SESSION_IDLE,
                 CloseReason.INSUFFICIENT_FUNDS,
                 CloseReason.NODE_LOST,
+                CloseReason.ROUND_ENDED,
                 CloseReason.WINDOW_ENDED,
                 CloseReason.GATEWAY_LOST,
             },
