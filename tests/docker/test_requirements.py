@@ -14,7 +14,7 @@ from tests.waiting import PATIENCE_S
 
 PROJECT = Path(__file__).parents[2]
 LOCK = (PROJECT / "requirements.lock").read_text()
-LAPTOP_ONLY = ("backend/cli/day_plot.py", "backend/cli/demo/", "backend/embedded/")
+LAPTOP_ONLY = ("backend/cli/day_plot.py", "backend/cli/demo/", "backend/cli/train_plot.py", "backend/embedded/")
 OURS = {"agents", "backend", "migrations"}
 
 
