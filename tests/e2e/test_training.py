@@ -34,11 +34,17 @@ def test_a_job_of_sixty_nodes_ends_well_though_its_agent_and_one_of_theirs_are_k
     swarm.until(lambda: swarm.query("SELECT 1 FROM models WHERE format = 'trainer'"), "trainers are announced")
     name = submit(swarm)
 
-    swarm.until(lambda: len(swarm.query(REPORTED)) >= 5, "the first round is under way")
-    swarm.signal("training-round", signal.SIGKILL)
-    swarm.until(lambda: swarm.query(RUNNING), "somebody trains")
-    swarm.signal(swarm.query(RUNNING)[0].name, signal.SIGKILL)
-    assert len(swarm.query("SELECT 1 FROM training_rounds WHERE state = 'open'")) == 1, "it is still the first round"
+    busy: list[str] = []
+
+    def in_mid_round() -> bool:
+        busy[:] = [row.name for row in swarm.query(RUNNING)]
+        return bool(busy) and len(swarm.query(REPORTED)) >= 5
+
+    swarm.until(in_mid_round, "some have reported, and somebody trains")
+    for victim in ("training-round", busy[0]):
+        swarm.signal(victim, signal.SIGKILL)
+    assert len(swarm.query(REPORTED)) < NODES, "the round is not over"
+    assert [row.number for row in swarm.query("SELECT number FROM training_rounds WHERE state = 'open'")] == [1]
     swarm.start("training-round", name="successor")
 
     swarm.until(lambda: show(swarm, name).job.ended_at, "the job has ended")
