@@ -30,6 +30,7 @@ BASE = "/api/v1/node"
 CALL_TIMEOUT_S = 10.0
 BEAT_TIMEOUT_S = 2.0  # a beat that takes longer is worth less than the next one
 ATTEMPTS_MAX = 3
+TRANSFER_ATTEMPTS_MAX = 8  # of a file that was refused for now, within 6 to 11 seconds: others' files go meanwhile
 CONNECTIONS_MAX = 8
 PASSING = (408, 429, 502, 503, 504)  # statuses after which the same call may be tried again
 MISSING = ("unknown_model", "unknown_weights")  # of the file itself, rather than of the agent or the item
@@ -160,8 +161,12 @@ class RemoteWorkPort:
         return {"agent": str(self._agent_id), "fence": str(item.fence)}
 
     def _transfer(self, transfer: Callable[[], httpx.Response]) -> None:
-        """Bring a file over; raises FileNotFoundError where the coordinator has none."""
-        for attempt in range(1, ATTEMPTS_MAX + 1):
+        """Bring a file over; raises FileNotFoundError where the coordinator has none.
+
+        A refusal that passes costs nothing but its wait; a broken connection may have cost the whole of the file.
+        """
+        for attempt in range(1, TRANSFER_ATTEMPTS_MAX + 1):
+            most = TRANSFER_ATTEMPTS_MAX
             try:
                 answer = transfer()
                 if answer.is_success:
@@ -173,9 +178,10 @@ class RemoteWorkPort:
                     raise refusal
                 error = refusal
             except httpx.HTTPError as failure:
-                error = unreachable(failure)
-            if attempt < ATTEMPTS_MAX:
-                time.sleep(delay_s(attempt, random()))
+                error, most = unreachable(failure), ATTEMPTS_MAX
+            if attempt >= most:
+                break
+            time.sleep(delay_s(attempt, random()))
         raise error
 
     def _counted(

@@ -3,6 +3,7 @@
 Replicas share jobs row by row; what one was at when it ended, another begins anew.
 """
 
+import resource
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -99,6 +100,8 @@ class TrainingRoundAgent(DirectAgent):
         self._chores = (*duties, Chore("presence", self._presence.tell, TELL_EVERY_S))
 
     def opened(self) -> None:
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each update of a round is a mapped, open file
         for worker in self._workers:
             worker.start()
 

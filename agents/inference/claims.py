@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from threading import Event, Lock, Thread
+from typing import Protocol
 
 import structlog
 
@@ -12,6 +13,20 @@ from backend.domain.work import BEAT_S, ClaimedItem
 STOP_TIMEOUT_S = 2.0
 
 log = structlog.get_logger(__name__)
+
+
+class Claim(Protocol):
+    """An item and the fence that it was claimed with, as items, results and failures have them."""
+
+    @property
+    def item_id(self) -> ItemId:
+        """The item."""
+        ...
+
+    @property
+    def fence(self) -> int:
+        """What its claim, and no other one, is known by."""
+        ...
 
 
 class ClaimKeeper:
@@ -39,20 +54,26 @@ class ClaimKeeper:
         with self._lock:
             self._fences.update((item.item_id, item.fence) for item in items)
 
-    def holds(self, item_id: ItemId) -> bool:
-        """Whether the item is still ours, as far as we know."""
-        return item_id in self._fences
+    def holds(self, claim: Claim) -> bool:
+        """Whether the item is still ours by this claim, as far as we know: it may have been lost and claimed anew."""
+        return self._fences.get(claim.item_id) == claim.fence
 
     def held(self) -> list[tuple[ItemId, int]]:
         """What is held now, with fences."""
         with self._lock:
             return list(self._fences.items())
 
-    def let_go(self, item_ids: Iterable[ItemId]) -> None:
-        """Extend these no more."""
+    def let_go(self, claims: Iterable[Claim]) -> None:
+        """Extend these no more; a newer claim on the same item is another."""
         with self._lock:
-            for item_id in item_ids:
-                self._fences.pop(item_id, None)
+            for claim in claims:
+                self._drop(claim.item_id, claim.fence)
+
+    def _drop(self, item_id: ItemId, fence: int) -> bool:
+        held = self._fences.get(item_id) == fence
+        if held:
+            del self._fences[item_id]
+        return held
 
     def _keep_extending(self) -> None:
         while not self._stopping.wait(self._every_s):
@@ -67,9 +88,7 @@ class ClaimKeeper:
         except Exception as error:  # of any layer below; if it lasts the claims lapse, which is the truth then
             log.warning("claims.not_extended", items=len(held), error=repr(error))
             return
-        lost = [item_id for item_id, _ in held if item_id not in ours]
-        # Committed meanwhile, and so let go of, is not lost.
-        lost = [item_id for item_id in lost if self.holds(item_id)]
+        with self._lock:  # what was committed meanwhile, and so let go of, is not lost, nor what was claimed anew
+            lost = [item_id for item_id, fence in held if item_id not in ours and self._drop(item_id, fence)]
         if lost:
             log.warning("claims.lost", items=[str(item_id) for item_id in lost])
-            self.let_go(lost)

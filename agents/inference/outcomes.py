@@ -46,16 +46,16 @@ class Outcomes:
 
     def send(self) -> None:
         """Send what is left; raises what the port raised last when it stays away."""
-        results = [result for result in self._results if self._claims.holds(result.item_id)]
-        failures = [failure for failure in self._failures if self._claims.holds(failure.item_id)]
+        results = [result for result in self._results if self._claims.holds(result)]
+        failures = [failure for failure in self._failures if self._claims.holds(failure)]
         self._results, self._failures, self._bytes = [], [], 0
         self._sent_at = monotonic()
         if results:
             self.committed += len(_insist(lambda: self._port.commit(results)))
-            self._claims.let_go(result.item_id for result in results)
+            self._claims.let_go(results)
         if failures:
             self.failed += len(_insist(lambda: self._port.fail(failures)))
-            self._claims.let_go(failure.item_id for failure in failures)
+            self._claims.let_go(failures)
 
     def _send_if_due(self) -> None:
         count = len(self._results) + len(self._failures)

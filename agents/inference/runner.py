@@ -122,7 +122,7 @@ class UnitRunner:
 
     def let_go(self, items: Sequence[ClaimedItem]) -> None:
         """Let items that were claimed lapse, where nothing became of them."""
-        self._claims.let_go(item.item_id for item in items)
+        self._claims.let_go(items)
 
     def _run_all(self, items: Sequence[ClaimedItem], outcomes: Outcomes) -> None:
         for group in _by_model([item for item in items if _is_request(item)]):
@@ -153,20 +153,20 @@ class UnitRunner:
         with self._runs.room(urgency_of_items(monotonic(), self._ran_s)):
             began_s = monotonic()
             # As late as can be: what was lost or cancelled meanwhile is not run.
-            ran = list(batch.run([item for item in items if self._claims.holds(item.item_id)]))
+            ran = list(batch.run([item for item in items if self._claims.holds(item)]))
             self._ran_s = monotonic() - began_s
         return ran
 
     def _run_private(self, item: ClaimedItem) -> list[tuple[ClaimedItem, Outcome]]:
         """One item, alone: it shares a run of its model with nobody."""
         with self._runs.room(urgency_of_items(monotonic(), self._ran_s)):
-            if not self._claims.holds(item.item_id):
+            if not self._claims.holds(item):
                 return []
             return [(item, self._private.run(lambda: ItemBatch(item.model, self._models.get(item.model)), item))]
 
     def _run_training(self, item: ClaimedItem) -> list[tuple[ClaimedItem, Outcome]]:
         """One item, beside whatever else this machine runs: its trainer is a process of its own."""
-        if not self._claims.holds(item.item_id):
+        if not self._claims.holds(item):
             return []
         outcome = declined(item, NO_TRAINERS) if self._training is None else self._training.run(item)
         return [] if outcome is None else [(item, outcome)]
@@ -181,7 +181,7 @@ class UnitRunner:
 
     def _give_back(self, items: list[ClaimedItem], error: Exception, outcomes: Outcomes) -> None:
         for item in items:
-            if self._claims.holds(item.item_id):
+            if self._claims.holds(item):
                 log.warning("item.failed", item_id=str(item.item_id), attempt=item.attempt, error=repr(error))
                 outcomes.failed_with(item, error)
             self.done += 1

@@ -77,10 +77,13 @@ class TrainingItems:
         self._stopping = Event()
 
     def run(self, item: ClaimedItem) -> Outcome:
-        """What became of an item. One that cannot be anybody's fault is declined: no trainer of that name, no data."""
+        """What became of an item. One that cannot be the node's fault is declined: no trainer of that name, no data.
+
+        So is one whose trainer breaks or takes too long: its options and its time are chosen by whoever buys.
+        """
 
         def wanted() -> bool:
-            return self._claims.holds(item.item_id) and not self._stopping.is_set()
+            return self._claims.holds(item) and not self._stopping.is_set()
 
         try:
             outcome: Outcome = self._run(item, wanted)
@@ -141,6 +144,6 @@ def declined(item: ClaimedItem, reason: str) -> ItemResult:
 
 
 def _is_no_fault(error: Exception) -> bool:
-    from agents.trainers.base import NoData, UnknownTrainer  # nobody needs them who is never asked to train
+    from agents.trainers.base import NoData, TrainerFailed, UnknownTrainer  # not needed where nobody asks to train
 
-    return isinstance(error, NoData | UnknownTrainer)
+    return isinstance(error, NoData | UnknownTrainer | TrainerFailed)

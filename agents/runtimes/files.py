@@ -38,7 +38,7 @@ class Files:
             place.mkdir(parents=True, exist_ok=True)
             if not read_only and os.getuid() == 0:
                 for folder, _ in zip(_folders(place), range(FOLDERS_MAX), strict=False):
-                    os.chown(folder, *self._owner)
+                    os.chown(folder, *self._owner, follow_symlinks=False)  # containers write there
 
     def mounts(self, member: Member) -> list[tuple[Path, Path, bool]]:
         """Folders and files here, their places in the container, and whether they can only be read."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from backend.domain.events import Event, Topic
+from backend.domain.federated.faults import speaks_against
 from backend.domain.ids import ItemId, OrderId
 from backend.domain.orders import CloseReason, OrderState
 from backend.domain.trust import Evidence
@@ -26,7 +27,8 @@ def judge(
     rejected: Mapping[ItemId, str] | None = None,
 ) -> None:
     """End these orders in the caller's unit of work: accepted items are charged, rejected ones are not, and speak
-    against their nodes; what else was reported or has not run is cancelled, unpaid. Two verdicts are one.
+    against their nodes unless their reason's fault is nobody's; what else was reported or has not run is cancelled,
+    unpaid. Two verdicts are one.
 
     A constant number of statements for JUDGED_ORDERS_MAX orders at most. An order that ended before stays as it is.
     Locks orders and then money: the caller has locked neither, and places new orders afterwards, if at all.
@@ -36,8 +38,11 @@ def judge(
     if not found:
         return
     uow.judged_items.accept(accepted)
-    refused = uow.judged_items.reject(rejected or {})
-    against = Counter((one.node_id, found[one.order_id].account_id) for one in refused)
+    reasons = rejected or {}
+    refused = uow.judged_items.reject(reasons)
+    against = Counter(
+        (one.node_id, found[one.order_id].account_id) for one in refused if speaks_against(reasons[one.id])
+    )
     uow.trust.record(
         [Found(node, buyer, Evidence.UPDATE_REJECTED, count) for (node, buyer), count in against.items()], now
     )

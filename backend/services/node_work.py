@@ -10,8 +10,8 @@ import structlog
 
 from backend.domain.errors import Conflict, Invalid, NotFound
 from backend.domain.events import Event, Topic
+from backend.domain.federated import tasks
 from backend.domain.federated.tasks import (
-    UPDATE_BYTES_MAX,
     LocalTask,
     WeightsRef,
     read_result,
@@ -32,8 +32,6 @@ from backend.storage.unit_of_work import UnitOfWork
 
 US_PER_S, NS_PER_US = 1_000_000, 1_000
 TOLD_S_MAX = 60  # of a span that only a machine vouches for
-WIDTH_FACTOR = 2  # an update in float32 of weights in float16
-HEADER_BYTES = 1 << 20  # of an update more than of its weights: names and metadata
 
 log = structlog.get_logger(__name__)
 
@@ -215,7 +213,7 @@ def update_bytes_max(uow: UnitOfWork, node: NodePrincipal, held: HeldItem) -> in
     hand by this fence, Conflict(`not_a_training_item`).
     """
     with uow:
-        return _update_bytes_max(_task(uow, node, held))
+        return tasks.update_bytes_max(_task(uow, node, held).weights)
 
 
 def keep_update(uow: UnitOfWork, objects: ObjectStore, node: NodePrincipal, held: HeldItem, path: Path) -> None:
@@ -241,10 +239,6 @@ def _task(uow: UnitOfWork, node: NodePrincipal, held: HeldItem) -> LocalTask:
         accepted = "an item of a training job"
         raise Conflict("the item is a request", code="not_a_training_item", field="item", accepted=accepted)
     return read_task(found.task)
-
-
-def _update_bytes_max(task: LocalTask) -> int:
-    return min(UPDATE_BYTES_MAX, WIDTH_FACTOR * task.weights.size_bytes + HEADER_BYTES)
 
 
 def _is_report(outputs: bytes) -> bool:

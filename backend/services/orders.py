@@ -15,6 +15,7 @@ from backend.domain.orders import (
     SESSION,
     CloseReason,
     OrderState,
+    WorkloadKind,
     WorkloadRequest,
 )
 from backend.services.advice import advise
@@ -173,12 +174,20 @@ def list_orders(
 def cancel_order(uow: UnitOfWork, now: datetime, order_id: OrderId, principal: Principal) -> Order:
     """Stop an order: what ran is charged, the rest of its hold released, all in this transaction.
 
-    Cancelling twice is once. Raises NotFound, or Conflict(`order_closed`) when it had ended otherwise.
+    Cancelling twice is once. Raises NotFound, Conflict(`order_closed`) when it had ended otherwise, or
+    Conflict(`part_of_a_job`).
     """
     with uow:
         order = owned_order(uow, order_id, principal, for_update=True)
         if order.state is OrderState.CANCELLED:
             return order
+        if order.workload == WorkloadKind.TRAINING:  # its round decides what becomes of it, and is decided with it
+            raise Conflict(
+                f"order {order_id} is a participant of a training job",
+                code="part_of_a_job",
+                field="order",
+                accepted="the job itself: `swarmex train cancel JOB`",
+            )
         if order.state not in _CANCELLABLE or order.workload in (SESSION, REQUESTS):
             raise Conflict(
                 f"order {order_id} is {order.state}",

@@ -14,8 +14,9 @@ from typing import ClassVar
 
 from backend.domain.errors import Unavailable
 
-RESERVE_BYTES = 256 << 20  # of the disk, for everybody else on it
-OWNER_BYTES_MAX = 512 << 20  # promised to one account at once: who sends slowly keeps room from nobody
+RESERVE_BYTES = 256 << 20  # of the disk, for everybody else on it; of a small one, as containers have, a part
+RESERVE_PARTS = 4
+OWNER_BYTES_MAX = 512 << 20  # promised to one account or node at once: who sends slowly keeps room from nobody
 
 
 class DiskFull(Unavailable):
@@ -37,7 +38,8 @@ def folder(size_bytes: int, owner: str) -> Iterator[Path]:
     Who has OWNER_BYTES_MAX under way waits for their own; one file may be larger than that.
     """
     with _Booked.lock:
-        free = shutil.disk_usage(tempfile.gettempdir()).free - RESERVE_BYTES - _Booked.size_bytes
+        disk = shutil.disk_usage(tempfile.gettempdir())
+        free = disk.free - min(RESERVE_BYTES, disk.total // RESERVE_PARTS) - _Booked.size_bytes
         if size_bytes > free:
             raise DiskFull("the temporary disk is full", accepted="try again when other uploads are through")
         if _Booked.owners[owner] and _Booked.owners[owner] + size_bytes > OWNER_BYTES_MAX:

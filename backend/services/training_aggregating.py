@@ -4,7 +4,7 @@ The files are read and written outside of any transaction. Whoever dies in betwe
 weights anew, and only those that are recorded count.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -28,8 +28,9 @@ from backend.domain.federated.tasks import (
 from backend.domain.federated.updates import Update
 from backend.domain.federated.weights import Weights
 from backend.domain.ids import ParticipantId
+from backend.domain.leases import ItemState
 from backend.services import scratch
-from backend.services.training_ending import Verdict, cancel, end_early, fail_round, judge, lock_job, move
+from backend.services.training_ending import Verdict, cancel, end_early, fail_round, goes_on, judge, lock_job, move
 from backend.services.training_files import fetch, fetch_update, store
 from backend.services.training_privacy import central_privacy
 from backend.services.training_tools import Tools
@@ -42,6 +43,8 @@ from backend.storage.training_rounds import Round
 from backend.storage.unit_of_work import UnitOfWork
 
 Uow = Callable[[], UnitOfWork]
+
+ORDER_ENDED = "order_ended"  # before the update was judged
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +70,7 @@ def aggregate_round(uow: Uow, now: datetime, objects: ObjectStore, tools: Tools,
     """Make the next weights of what a round's participants reported; without a quorum of good updates it fails."""
     with uow() as reading:
         round_ = reading.training_rounds.open_of(job.id)
-        standings = [] if round_ is None else _reported(reading, now, round_)
+        standings = [] if round_ is None else [one for one in _reported(reading, now, round_) if _payable(one)]
     if round_ is None:
         return False
     if job.cancel_requested:
@@ -76,12 +79,17 @@ def aggregate_round(uow: Uow, now: datetime, objects: ObjectStore, tools: Tools,
         outcome = _outcome(objects, tools, job, round_, standings)
     except Invalid as error:  # the updates are good, yet nothing can be made of them: they diverge
         return _stop(uow(), now, job, EndReason.TRAINER_FAILED, error.message)
-    return _record(uow(), now, job, round_, outcome)
+    return _record(uow(), now, job, round_, outcome, {standing.participant.id for standing in standings})
 
 
 def _reported(uow: UnitOfWork, now: datetime, round_: Round) -> list[Standing]:
     found = uow.training_participants.standings(round_.id, now)
     return [standing for standing in found if standing.participant.state is ParticipantState.REPORTED]
+
+
+def _payable(standing: Standing) -> bool:
+    """Whether what was reported can still be paid for: a hold that ran out during an outage ended its order."""
+    return standing.item_state is ItemState.REPORTED and goes_on(standing)
 
 
 def _outcome(
@@ -161,14 +169,26 @@ def _bytes_of(ref: WeightsRef | None) -> int:
 
 
 @patient
-def _record(uow: UnitOfWork, now: datetime, job: TrainingJob, round_: Round, outcome: Outcome) -> bool:
-    """Verdicts, money, trust, the round and the job, all at once."""
+def _record(
+    uow: UnitOfWork,
+    now: datetime,
+    job: TrainingJob,
+    round_: Round,
+    outcome: Outcome,
+    used: Collection[ParticipantId],
+) -> bool:
+    """Verdicts, money, trust, the round and the job, all at once; nothing if any that was `used` is not payable now:
+    then the weights are made anew without it.
+    """
     with uow:
         current = lock_job(uow, job.id, JobState.AGGREGATING)
         opened = uow.training_rounds.open_of(job.id)
         if current is None or opened is None or opened.id != round_.id:
             return True
+        uow.orders.lock_all([standing.participant.order_id for standing in _reported(uow, now, round_)])
         standings = _reported(uow, now, round_)
+        if not current.cancel_requested and {one.participant.id for one in standings if _payable(one)} != set(used):
+            return True
         verdicts = _verdicts(standings, outcome)
         if current.cancel_requested:
             cancel(uow, now, current)
@@ -201,12 +221,14 @@ def _go_on(
 
 
 def _verdicts(standings: Sequence[Standing], outcome: Outcome) -> dict[ParticipantId, Verdict]:
-    """On everybody where there are weights; else only on those that were rejected."""
+    """On everybody where there are weights; else only on those that were rejected, or cannot be paid for any more."""
     verdicts: dict[ParticipantId, Verdict] = {
         id_: (ParticipantState.REJECTED, reason) for id_, reason in outcome.rejected.items()
     }
-    if outcome.weights is not None:
-        for standing in standings:
+    for standing in standings:
+        if not _payable(standing):
+            verdicts[standing.participant.id] = ParticipantState.LATE, ORDER_ENDED
+        elif outcome.weights is not None:
             verdicts.setdefault(standing.participant.id, (ParticipantState.ACCEPTED, None))
     return verdicts
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from backend.domain.errors import Invalid
 from backend.domain.federated.states import JobState, ParticipantState
-from backend.domain.federated.tasks import LocalDecline, LocalResult, read_result
+from backend.domain.federated.tasks import LocalDecline, LocalResult, read_result, update_bytes_max
 from backend.domain.ids import NodeId, ParticipantId
 from backend.domain.leases import ItemState
 from backend.domain.orders import OrderState
@@ -57,15 +57,15 @@ def collect(uow: UnitOfWork, now: datetime, job: TrainingJob) -> bool:
 
 
 def _advance(uow: UnitOfWork, now: datetime, job: TrainingJob, round_: Round) -> bool:
-    standings, news = _take_in(uow, now, job, uow.training_participants.standings(round_.id, now))
     over = now >= round_.deadline_at
+    standings, news = _take_in(uow, now, job, round_, _locked(uow, now, round_))
     reported = _in_state(standings, ParticipantState.REPORTED)
     waiting = _in_state(standings, ParticipantState.ASKED)
     asked = 0 if over else _replace(uow, now, job, round_, standings, round_.wanted - reported - waiting)
     nobody_left = waiting == 0 and asked == 0 and reported >= job.spec.participants_min
     if reported < round_.wanted and not nobody_left and not over:
         return news or asked > 0
-    standings, _ = _take_in(uow, now, job, cut(uow, now, round_), last=True)
+    standings, _ = _take_in(uow, now, job, round_, cut(uow, now, round_), last=True)
     late = _late(standings, TOO_LATE if over else NOT_NEEDED)
     if _in_state(standings, ParticipantState.REPORTED) < job.spec.participants_min:
         fail_round(uow, now, job, round_, standings, late)
@@ -75,14 +75,39 @@ def _advance(uow: UnitOfWork, now: datetime, job: TrainingJob, round_: Round) ->
     return True
 
 
+def _locked(uow: UnitOfWork, now: datetime, round_: Round) -> list[Standing]:
+    """How a round's participants stand. Those that go on are locked where any may be judged or cut off: orders come
+    before money.
+    """
+    standings = uow.training_participants.standings(round_.id, now)
+    asked = [one for one in standings if one.participant.state is ParticipantState.ASKED]
+    going = [one.participant.order_id for one in standings if goes_on(one)]
+    quiet = any(asked) and now < round_.deadline_at and not any(_has_news(one, now) for one in asked)
+    if quiet or not going:
+        return standings
+    uow.orders.lock_all(going)
+    return uow.training_participants.standings(round_.id, now)
+
+
+def _has_news(standing: Standing, now: datetime) -> bool:
+    return standing.item_state is ItemState.REPORTED or _dropped_out(standing, now) is not None
+
+
 def _take_in(
-    uow: UnitOfWork, now: datetime, job: TrainingJob, standings: Sequence[Standing], *, last: bool = False
+    uow: UnitOfWork,
+    now: datetime,
+    job: TrainingJob,
+    round_: Round,
+    standings: Sequence[Standing],
+    *,
+    last: bool = False,
 ) -> tuple[list[Standing], bool]:
     """Record what is new of these participants; returns them as they are then, and whether anything was.
 
     At the `last` look, after which all are cut off, nobody drops out any more.
     """
-    looked = _look(standings, now, last=last)
+    assert job.weights is not None
+    looked = _look(standings, now, round_.deadline_at, update_bytes_max(job.weights), last=last)
     if not looked.reported and not looked.verdicts:
         return list(standings), False
     uow.training_participants.write(looked.reported)
@@ -92,21 +117,23 @@ def _take_in(
     return [replace(s, participant=news.get(s.participant.id, s.participant)) for s in standings], True
 
 
-def _look(standings: Iterable[Standing], now: datetime, *, last: bool) -> Looked:
+def _look(standings: Iterable[Standing], now: datetime, deadline_at: datetime, bytes_max: int, *, last: bool) -> Looked:
     looked = Looked([], {}, {})
     for standing in standings:
         one = standing.participant
         if one.state is not ParticipantState.ASKED:
             continue
-        if standing.item_state is ItemState.REPORTED:
-            _read(standing, looked)
+        if standing.item_state is ItemState.REPORTED and standing.committed_at and standing.committed_at > deadline_at:
+            looked.verdicts[one.id] = ParticipantState.LATE, TOO_LATE  # though nobody looked in between
+        elif standing.item_state is ItemState.REPORTED:
+            _read(standing, bytes_max, looked)
         elif not last and (reason := _dropped_out(standing, now)):
             looked.verdicts[one.id] = ParticipantState.DROPPED, reason
     return looked
 
 
-def _read(standing: Standing, looked: Looked) -> None:
-    """What a participant answered: what cannot be read is rejected at once."""
+def _read(standing: Standing, bytes_max: int, looked: Looked) -> None:
+    """What a participant answered: what cannot be read, or would be too large, is rejected at once."""
     one = standing.participant
     try:
         answer = read_result(standing.outputs or b"")
@@ -116,6 +143,10 @@ def _read(standing: Standing, looked: Looked) -> None:
     if isinstance(answer, LocalDecline):
         looked.verdicts[one.id] = ParticipantState.DROPPED, answer.reason
         looked.declined[one.node_id] = answer.reason
+        return
+    if answer.size_bytes > bytes_max:  # or room would be kept free for it where it is aggregated
+        reason = f"invalid_result: an update of {answer.size_bytes} bytes, at most {bytes_max} are taken"
+        looked.verdicts[one.id] = ParticipantState.REJECTED, reason
         return
     looked.reported.append(_reported(one, answer))
 

@@ -45,10 +45,14 @@ def fetch(objects: ObjectStore, ref: WeightsRef, path: Path) -> Path:
 
 
 def fetch_update(objects: ObjectStore, ref: WeightsRef, path: Path) -> Path:
-    """A participant's file, as `fetch`; raises UpdateRejected if it is not the one that was reported."""
+    """A participant's file, as `fetch`; raises UpdateRejected if it is not the one that was reported, and
+    FileNotFoundError only where the whole store is away.
+    """
     try:
         place, found = _brought(objects, ref, path)
     except FileNotFoundError:
+        if not objects.is_here():
+            raise
         raise UpdateRejected(Fault.CHECKSUM_MISMATCH, "there is no such update in the store") from None
     if found != ref.sha256:
         raise UpdateRejected(Fault.CHECKSUM_MISMATCH, f"sha256 {found} found, {ref.sha256} reported")

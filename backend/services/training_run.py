@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import structlog
+
 from backend.domain.errors import ChecksumMismatch
 from backend.domain.federated.states import FINAL, EndReason, JobState
 from backend.domain.federated.tasks import updates_folder
@@ -28,18 +30,31 @@ Uow = Callable[[], UnitOfWork]
 
 GIVE_UP_AFTER = timedelta(hours=1)  # its deadline: what could not be finished by then never will be
 LOOK_EVERY = timedelta(seconds=0.1)  # at a job that has nothing to do but wait, for updates or for nodes
+BROKEN_WAIT = timedelta(seconds=5)  # before a job is tried again whose step broke; other jobs do not wait for it
+
+log = structlog.get_logger(__name__)
 
 
 def work(uow: Uow, now: datetime, objects: ObjectStore, tools: Tools) -> bool:
-    """Do one step with the job that waited longest; returns whether there may be more to do at once."""
+    """Do one step with the job that waited longest; returns whether there may be more to do at once.
+
+    A step that breaks is logged and its job put off. Without the object store nothing is begun.
+    """
+    if not objects.is_here():
+        return False
     with uow() as claiming:
         job = claiming.training_jobs.claim(now, now + CLAIM)
         claiming.commit()
     if job is None:
         return False
-    busy = step(uow, now, objects, tools, job)
+    try:
+        busy = step(uow, now, objects, tools, job)
+        next_at = now if busy else now + LOOK_EVERY
+    except Exception:
+        log.exception("training.step_failed", job=str(job.id), state=str(job.state))
+        busy, next_at = False, now + BROKEN_WAIT
     with uow() as letting:
-        letting.training_jobs.let_go(job.id, now if busy else now + LOOK_EVERY)
+        letting.training_jobs.let_go(job.id, next_at)
         after = letting.training_jobs.find(job.id) if busy else None
         letting.commit()
     if after is not None and after.state in FINAL:  # of a round that came to nothing; others dropped theirs before
@@ -59,6 +74,8 @@ def step(uow: Uow, now: datetime, objects: ObjectStore, tools: Tools, job: Train
         with held(uow, now, job.id):
             return _HEAVY[job.state](uow, now, objects, tools, job)
     except (FileNotFoundError, ChecksumMismatch) as error:  # of the job's own files: they do not come back
+        if not objects.is_here():  # unless all are away with their store
+            raise
         return _lose(uow(), now, job, f"a file of this job is lost: {error}")
 
 

@@ -14,7 +14,7 @@ from backend.services import scratch
 from backend.services.training_ending import cancel, end_job, lock_job, move
 from backend.services.training_files import note_beginning, store
 from backend.services.training_orders import ask
-from backend.services.training_privacy import epsilon_spent_by
+from backend.services.training_privacy import epsilon_spent_by, rounds_of_one
 from backend.services.training_tools import Tools, TrainerBroke
 from backend.storage.contention import patient
 from backend.storage.ids import new_id
@@ -40,9 +40,9 @@ class _TooFew(Exception):
 
 def begin_round(uow: Uow, now: datetime, objects: ObjectStore, tools: Tools, job: TrainingJob) -> bool:
     """Open the next round, or end the job; returns whether that was done, not only waited for."""
+    if not job.cancel_requested and _tells_too_much(uow, tools, job):
+        return _give_up(uow(), now, job, EndReason.EPSILON_SPENT)
     if job.round == 0 and not job.cancel_requested:
-        if epsilon_spent(job.spec, epsilon_spent_by(tools, job.spec, 1)):
-            return _give_up(uow(), now, job, EndReason.EPSILON_SPENT)
         if job.weights is not None:
             note_beginning(objects, job.id, job.weights)
         else:
@@ -55,6 +55,15 @@ def begin_round(uow: Uow, now: datetime, objects: ObjectStore, tools: Tools, job
         return _open_round(uow(), now, job)
     except _TooFew as few:
         return few.reason is not None and _give_up(uow(), now, job, few.reason)
+
+
+def _tells_too_much(uow: Uow, tools: Tools, job: TrainingJob) -> bool:
+    """Whether ε would be passed by one round more; a round that failed may have told of its participants too."""
+    if job.spec.privacy is None:
+        return False
+    with uow() as reading:
+        most = rounds_of_one(job.spec, reading.training_nodes.of_job(job.id).values())
+    return epsilon_spent(job.spec, epsilon_spent_by(tools, job.spec, most + 1))
 
 
 def _initial(objects: ObjectStore, tools: Tools, job: TrainingJob) -> WeightsRef:
@@ -113,7 +122,7 @@ def _ask_nodes(uow: UnitOfWork, now: datetime, job: TrainingJob) -> None:
         deadline_at=min(now + timedelta(seconds=spec.round_s), job.deadline_at),
         wanted=spec.participants,
     )
-    chosen = choose_nodes(uow, now, job, round_, (), spec.participants)
+    chosen = choose_nodes(uow, now, job, round_, (), spec.participants, free_min=spec.participants_min)
     if len(chosen) < spec.participants_min:
         raise _TooFew(EndReason.NO_QUORUM if _waited_after_failure(uow, now, job) else None)
     asked = ask(uow, now, job, round_, chosen, spec.participants_min)
@@ -140,15 +149,30 @@ def _waited_after_failure(uow: UnitOfWork, now: datetime, job: TrainingJob) -> b
 
 
 def choose_nodes(
-    uow: UnitOfWork, now: datetime, job: TrainingJob, round_: Round, taken: Collection[NodeId], count: int
+    uow: UnitOfWork,
+    now: datetime,
+    job: TrainingJob,
+    round_: Round,
+    taken: Collection[NodeId],
+    count: int,
+    *,
+    free_min: int = 0,
 ) -> list[NodeId]:
-    """The nodes to be asked next in a round, without those that were asked in it."""
+    """The nodes to be asked next in a round, without those that were asked in it.
+
+    Raises _TooFew where they are `free_min` at least, but fewer have a free slot now: a round that begins on a market
+    that is taken fails.
+    """
     spec = job.spec
     classes = uow.tiers.current(now)[parse_tier(spec.tier)].classes
     found = uow.training_nodes.candidates(classes, spec.region, spec.trust_min_ppm, now, CANDIDATES_MAX)
     history = past_of(uow.training_nodes.of_job(job.id))
-    free = [one for one in found if one.node_id not in taken]
-    return select(free, history, count, f"{job.id} {spec.seed} {round_.number} {round_.attempt}")
+    others = [one for one in found if one.node_id not in taken]
+    chosen = select(others, history, count, f"{job.id} {spec.seed} {round_.number} {round_.attempt}")
+    free = {one.node_id for one in others if one.slots_free > 0}
+    if len(free.intersection(chosen)) < free_min <= len(chosen):
+        raise _TooFew
+    return chosen
 
 
 def past_of(nodes: Mapping[NodeId, TrainingNode]) -> dict[NodeId, Past]:

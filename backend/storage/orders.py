@@ -47,12 +47,14 @@ class Settled:
     closed_at: datetime | None
 
 
-# Orders that settlement has something to do with: items ran, or the end was decided. Sessions settle by window.
+# Orders that settlement has something to do with: items ran, or the end was decided, but for what waits for a verdict.
+# Sessions settle by window.
 _UNSETTLED = f"""
     SELECT {COLUMNS} FROM orders o
     WHERE o.workload NOT IN ('session', 'requests') AND o.state IN ('open', 'running', 'closing') AND o.id IN (
         SELECT order_id FROM work_items WHERE state = 'committed'
-        UNION SELECT id FROM orders WHERE state = 'closing' AND workload NOT IN ('session', 'requests')
+        UNION SELECT id FROM orders c WHERE state = 'closing' AND workload NOT IN ('session', 'requests')
+            AND NOT EXISTS (SELECT FROM work_items i WHERE i.order_id = c.id AND i.state = 'reported')
     )
 """
 

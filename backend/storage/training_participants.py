@@ -37,7 +37,8 @@ class Participant:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A participant with its order and work item as they are; `outputs` are what it reported, as its item has them.
+    """A participant with its order and work item as they are; `outputs` are what it reported, as its item has them, and
+    `committed_at` when.
 
     `node_alive` is whether its node could be leased: an agent that serves it is up and has beaten lately.
     """
@@ -50,6 +51,7 @@ class Standing:
     item_state: ItemState
     fence: int
     outputs: bytes | None
+    committed_at: datetime | None
     error: str | None
     node_alive: bool
     node_name: str
@@ -87,7 +89,8 @@ class TrainingParticipantRepository:
         rows: Any = self._connection.execute(
             text(f"""
                 SELECT {_PARTICIPANT}, o.state AS order_state, o.reason AS order_reason, o.charged_nano,
-                       i.id AS item_id, i.state AS item_state, i.fence, i.outputs, i.error,
+                       i.id AS item_id, i.state AS item_state, i.fence, i.outputs, i.committed_at,
+                       i.error,
                        {ALIVE} AS node_alive, n.name AS node_name
                 FROM training_participants p
                 JOIN orders o ON o.id = p.order_id JOIN work_items i ON i.order_id = o.id

@@ -157,5 +157,7 @@ def weights(held: Held, node: RemoteNode, market: Market) -> StreamingResponse:
 async def update(request: Request, held: Held, node: RemoteNode, market: Market) -> None:
     """Bring the update of a training item in hand, before its result; the same again replaces it."""
     most = await run_in_threadpool(node_work.update_bytes_max, market.uow(), node, held)
-    async with received(request, str(node.account_id), most) as path:
+    async with received(
+        request, str(node.node_id), most
+    ) as path:  # not by account: its nodes would wait for each other
         await run_in_threadpool(node_work.keep_update, market.uow(), market.objects, node, held, path)

@@ -20,6 +20,9 @@ class Fault(StrEnum):
     WRONG_EXAMPLES = "wrong_examples"
 
 
+BLAMELESS = frozenset({Fault.NOT_FINITE, Fault.OUT_OF_RANGE})  # a job's own options can make any honest fit diverge
+
+
 class UpdateRejected(Invalid):
     """An update, or any file of weights, that nothing can be made of; one bad update ends no round."""
 
@@ -28,3 +31,11 @@ class UpdateRejected(Invalid):
     def __init__(self, fault: Fault, message: str, accepted: str | None = None) -> None:
         super().__init__(message, code=fault, field="update", accepted=accepted)
         self.fault = fault
+
+
+def speaks_against(reason: str) -> bool:
+    """Whether an update that was rejected for `reason`, which begins with its fault's code, was its node's fault.
+
+    What has the wrong form was; numbers out of all bounds may be what the buyer's options make of good data.
+    """
+    return reason.partition(":")[0] not in BLAMELESS

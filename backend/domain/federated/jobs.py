@@ -25,6 +25,8 @@ SEED_MAX = (1 << 31) - 1
 TRAINER_CHARS_MAX = 63
 CONFIG_CHARS_MAX = 1_000
 DELTA_DEFAULT = 1e-5
+CLIP_MAX = 1e6
+NOISE_MULTIPLIER_MAX = 1e3  # × CLIP_MAX: what it adds stays far below what a weight of an update may be
 LESS_IS_BETTER = ("loss", "error", "perplexity")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", re.ASCII)
 
@@ -170,10 +172,12 @@ def _check_target(target: Target) -> None:
 def _check_privacy(privacy: Privacy) -> None:
     if privacy.mode not in PrivacyMode.ALL:
         raise unknown_choice("privacy.mode", privacy.mode, PrivacyMode.ALL, code="invalid_privacy")
-    for name in ("clip", "noise_multiplier"):
-        value = getattr(privacy, name)
-        if not (math.isfinite(value) and value > 0):
-            raise _refused(f"privacy.{name}", shown(value), "a number above 0", code="invalid_privacy")
+    for name, value, most in (
+        ("clip", privacy.clip, CLIP_MAX),
+        ("noise_multiplier", privacy.noise_multiplier, NOISE_MULTIPLIER_MAX),
+    ):
+        if not 0 < value <= most:  # nor is what is no number
+            raise _refused(f"privacy.{name}", shown(value), f"above 0, at most {most:g}", code="invalid_privacy")
     if not 0 < privacy.delta < 1:
         raise _refused("privacy.delta", shown(privacy.delta), "above 0, below 1", code="invalid_privacy")
     if privacy.epsilon_max is not None and not (math.isfinite(privacy.epsilon_max) and privacy.epsilon_max > 0):

@@ -16,6 +16,8 @@ from backend.domain.ids import ItemId, TrainingJobId
 
 MARK = b'{"local_task":'
 UPDATE_BYTES_MAX = 1 << 30
+WIDTH_FACTOR = 2  # an update in float32 of weights in float16
+HEADER_BYTES = 1 << 20  # of an update more than of its weights: names and metadata
 METRICS_MAX = 32
 METRIC_NAME_CHARS_MAX = 64
 EXAMPLES_MAX = 1_000_000_000
@@ -92,7 +94,9 @@ class LocalResult:
 
 @dataclass(frozen=True, slots=True)
 class LocalDecline:
-    """That a participant has no part to give: it knows no such trainer, or has no data for it. Unpaid, no fault."""
+    """That a participant has no part to give: it knows no such trainer, has no data for it, or the trainer broke or
+    took too long, which may be for the job's own options. Unpaid, no fault.
+    """
 
     reason: str
 
@@ -140,6 +144,11 @@ def read_result(outputs: bytes) -> LocalResult | LocalDecline:
     if not isinstance(metrics, dict) or len(metrics) > METRICS_MAX or not all(map(_is_metric, metrics.items())):
         raise _refused("metrics", f"at most {METRICS_MAX} finite numbers with short names")
     return LocalResult(examples, sha256, size_bytes, {name: float(value) for name, value in metrics.items()})
+
+
+def update_bytes_max(weights: WeightsRef) -> int:
+    """How large an update of these weights may be, in bytes: no larger than they can be written."""
+    return min(UPDATE_BYTES_MAX, WIDTH_FACTOR * weights.size_bytes + HEADER_BYTES)
 
 
 def job_folder(job_id: TrainingJobId) -> str:

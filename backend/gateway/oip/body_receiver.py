@@ -6,6 +6,7 @@ head need no parser: the loop writes them where they stay. Everything else is uv
 """
 
 import asyncio
+from threading import local
 from typing import Any
 
 import httptools
@@ -18,7 +19,7 @@ from backend.domain.tensors import HEADER_LENGTH
 BODY_RECEIVER = f"{__name__}:BodyReceiver"  # as uvicorn is told of it: `http=BODY_RECEIVER`
 READ_BYTES = 1 << 16  # at once, of everything that has no place
 PLACED_BYTES_MIN = 1 << 16  # smaller bodies come in one piece anyhow
-PLACED_BYTES_MAX = 16 << 20  # longer ones are refused by whoever is asked, in pieces and so in time
+PLACED_BYTES_MAX = 8 << 20  # longer ones come in pieces, to be refused in time
 ALIGNED_BYTES = 64  # what follows the JSON part begins at a multiple, where arrays may lie as they are
 INFER = "/infer"
 LENGTH_DIGITS_MAX = 9
@@ -30,7 +31,7 @@ class BodyReceiver(asyncio.BufferedProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._http = _Http(*args, **options)
-        self._scratch = memoryview(bytearray(READ_BYTES))
+        self._scratch = _scratch()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is open."""
@@ -56,15 +57,21 @@ class BodyReceiver(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # as the loop calls it
         """Where the next bytes go."""
         place = self._http.place
-        return self._scratch if place is None else place.left
+        if place is None:
+            return self._scratch
+        if self._http.answered:  # nobody will read the body: what is left of it is only counted
+            return self._scratch[: len(place.left)]
+        return place.left
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take bytes that came."""
         place = self._http.place
         if place is None:
             self._http.data_received(self._scratch[:nbytes])  # type: ignore[arg-type]  # the parser takes any buffer
-        elif place.filled_by(nbytes):
-            self._http.placed()
+        else:
+            self._http.heard()
+            if place.filled_by(nbytes):
+                self._http.placed()
 
 
 class _Place:
@@ -100,6 +107,15 @@ class _Http(HttpToolsProtocol):
     place: _Place | None = None  # while one is being filled by the loop
     _begun: _Place | None = None  # the same, until the parser has given what came with the head
 
+    @property
+    def answered(self) -> bool:
+        """Whether the request whose body comes has had its answer."""
+        return bool(self.cycle.response_complete)
+
+    def heard(self) -> None:
+        """The client is there: a connection that was answered early is not idle as long as its body comes."""
+        self._unset_keepalive_if_required()
+
     def on_headers_complete(self) -> None:
         """Begin the request; its body gets a place if its length is known and worth one."""
         before = self.cycle
@@ -130,11 +146,26 @@ class _Http(HttpToolsProtocol):
     def placed(self) -> None:
         """The body is whole. The parser still waits for it, so the next request gets a new one."""
         self.place = None
+        if self.answered:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
-        if not self.cycle.response_complete:
+        if not self.answered:
             self.cycle.more_body = False
             self.cycle.message_event.set()
+
+
+_scratches = local()
+
+
+def _scratch() -> memoryview:
+    """Memory for what is read and taken at once: all connections of a thread share it."""
+    if not hasattr(_scratches, "memory"):
+        _scratches.memory = memoryview(bytearray(READ_BYTES))
+    memory: memoryview = _scratches.memory
+    return memory
 
 
 def _hand_over(cycle: RequestResponseCycle, body: memoryview) -> None:

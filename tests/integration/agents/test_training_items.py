@@ -87,6 +87,12 @@ def change(market: Market, statement: str) -> None:
         connection.execute(text(statement))
 
 
+def blamed(market: Market) -> int:
+    """How often something was recorded for or against a node."""
+    with market.app.engine.connect() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM trust_events")).scalar_one())
+
+
 class Gate:
     """Where a trainer waits in the middle of its fit."""
 
@@ -212,18 +218,19 @@ def test_an_agent_that_lacks_what_trainers_need_declines(
     assert "safetensors is not installed" in item.answer.reason
 
 
-def test_a_trainer_that_breaks_has_failed_and_its_words_stay_where_the_data_is(
+def test_a_trainer_that_breaks_is_no_fault_of_its_node_and_its_words_stay_where_the_data_is(
     market: Market, trainee: Trainee, training: Training
 ) -> None:
     market.node("a")
     training.place(training.task("breaking"))
     market.clear()
-    assert trainee.run(market) == [UnitReport(1, 0, 1)]
+    assert trainee.run(market) == [UnitReport(1, 1, 0)]
     [item] = training.items()
-    assert (item.state, item.outputs) == ("queued", None)
-    assert item.error is not None
-    assert "RuntimeError" in item.error
-    assert "secret" not in item.error
+    assert (item.state, item.attempt, item.error, item.billed_us) == ("reported", 1, None, 0)
+    assert isinstance(item.answer, LocalDecline)
+    assert "RuntimeError" in item.answer.reason
+    assert "secret" not in item.answer.reason
+    assert blamed(market) == 0
     assert training.stored() == []
 
 
@@ -233,9 +240,11 @@ def test_a_fit_that_takes_longer_than_it_may_is_killed_and_the_next_one_runs(
     market.node("a")
     training.place(training.task(seconds_max=1, config={"gate": str(gate.path)}))
     market.clear()
-    assert trainee.run(market) == [UnitReport(1, 0, 1)]
+    assert trainee.run(market) == [UnitReport(1, 1, 0)]
     [late] = training.items()
-    assert "took longer than 1 s" in str(late.error)
+    assert isinstance(late.answer, LocalDecline)
+    assert "took longer than 1 s" in late.answer.reason
+    assert blamed(market) == 0
     until(lambda: not alive(gate.wait_begun()), "it is dead")
     market.node("b")
     training.place(training.task())

@@ -50,6 +50,12 @@ REFUSED: list[tuple[dict[str, Any], int, str, str]] = [
         "invalid_privacy",
         "privacy.mode",
     ),
+    (
+        {"privacy": {"mode": "local", "clip": 1.1e6, "noise_multiplier": 1}},
+        422,
+        "invalid_privacy",
+        "privacy.clip",
+    ),
     ({"model": "nobody"}, 404, "unknown_model", "model"),
     ({"webhook": "ftp://x"}, 422, "invalid_webhook", "webhook"),
     ({"surprise": 1}, 422, "unknown_field", "surprise"),

@@ -46,6 +46,7 @@ def test_an_account_without_room_is_told_before_the_file_is_sent(
 def test_a_full_disk_is_not_filled_further(callers: Callers, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as full:
         full.setattr(scratch, "RESERVE_BYTES", 1 << 60)
+        full.setattr(scratch, "RESERVE_PARTS", 1)  # all of the disk is for others
         status, told = announced(url, callers.user, 1 << 20)
     assert (status, "temporary_disk_full" in told) == (503, True)
     sent = callers.user.post("/v1/files", data=FORM, files={"file": ("a.jsonl", CONTENT)})
@@ -64,6 +65,7 @@ def test_a_model_waits_for_room_and_none_of_its_chunks_is_lost(
     assert sent.json()["offset"] == len(content)
     with monkeypatch.context() as full:
         full.setattr(scratch, "RESERVE_BYTES", 1 << 60)
+        full.setattr(scratch, "RESERVE_PARTS", 1)  # all of the disk is for others
         refused = callers.provider.post(f"/api/v1/models/uploads/{upload}/complete")
     assert problem(refused) == (503, "temporary_disk_full", None)
     assert callers.provider.post(f"/api/v1/models/uploads/{upload}/complete").status_code == 201

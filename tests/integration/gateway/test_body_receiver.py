@@ -64,8 +64,16 @@ class App:
 
 
 @contextmanager
-def serving(app: App) -> Iterator[tuple[str, int]]:
-    config = uvicorn.Config(app, loop="uvloop", http=BODY_RECEIVER, ws="none", lifespan="off", log_config=None)
+def serving(app: App, keep_alive_s: int = 5) -> Iterator[tuple[str, int]]:
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=BODY_RECEIVER,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        timeout_keep_alive=keep_alive_s,
+    )
     server = uvicorn.Server(config)
     with bind("127.0.0.1", 0) as bound:
         address: tuple[str, int] = bound.getsockname()
@@ -212,3 +220,15 @@ def test_lengths_that_contradict_each_other_are_refused(app: App, client: socket
     client.sendall(head(LARGE, f"Content-Length: {LARGE - 1}") + random_bytes(100))
     assert client.recv(1024).startswith(b"HTTP/1.1 400")
     assert app.bodies == []
+
+
+def test_a_refused_body_that_comes_slowly_is_heard_to_its_end(app: App) -> None:
+    with serving(app, keep_alive_s=1) as address, socket.create_connection(address, timeout=WAIT_S) as client:
+        client.sendall(head(LARGE, path="/v2/models/m/infer?refuse"))
+        assert answer(client) == b"no"
+        body = random_bytes(LARGE)
+        for start in range(0, LARGE, LARGE // 4 + 1):
+            client.sendall(body[start : start + LARGE // 4 + 1])
+            time.sleep(0.5)  # in all, twice as long as a connection may be idle
+        client.sendall(head(3) + b"abc")
+        assert answer(client) == b"3"

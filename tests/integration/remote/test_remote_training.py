@@ -24,9 +24,9 @@ from agents.model_cache import ModelCache
 from agents.remote_port import Refused
 from backend.api.limits import BODY_BYTES_MAX
 from backend.bootstrap import new_id
-from backend.domain.federated.tasks import LocalDecline, LocalResult
+from backend.domain.federated.tasks import HEADER_BYTES, WIDTH_FACTOR, LocalDecline, LocalResult
 from backend.domain.work import ClaimedItem, ItemResult
-from backend.services.node_work import HEADER_BYTES, WIDTH_FACTOR
+from backend.services import scratch
 from tests.integration.agents import clients
 from tests.integration.agents.training import ItemSeen, Training, host
 from tests.integration.remote.nodes import OUTPUTS, Remote, RemoteNode
@@ -229,6 +229,18 @@ def test_an_update_says_its_length_and_is_no_larger_than_its_weights_can_be_writ
     assert put(node, item, b"1" * (most + 1)) == (413, "too_large", "body")
     assert training.stored() == []
     assert put(node, item, b"1" * most) == (204, None, None)
+
+
+def test_nodes_of_one_account_do_not_wait_for_room_of_each_other(
+    remote: Remote, training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scratch, "OWNER_BYTES_MAX", 10)
+    one, other = remote.join("one"), remote.join("other")
+    item = held(training, other)
+    with scratch.folder(8, str(one.id)), scratch.folder(8, str(remote.market.provider.account_id)):
+        assert put(other, item) == (204, None, None)
+    with scratch.folder(8, str(other.id)):
+        assert put(other, item) == (503, "temporary_disk_full", None)
 
 
 def test_weights_come_with_their_sum_and_those_that_are_gone_are_missing(

@@ -12,7 +12,7 @@ from backend.domain.money import US_PER_S, charge_nano
 from backend.domain.orders import CloseReason, OrderState
 from backend.domain.trust import TRUST_KEPT, Evidence
 from backend.domain.work import AGENT_LOST_S, ATTEMPTS_MAX, PAYLOAD_BYTES_MAX, ItemFailure
-from backend.services import audit, canaries, holds, judging, nodes, orders, placement, sweeper
+from backend.services import audit, canaries, holds, judging, nodes, placement, sweeper
 from backend.services.escrow import HOLD_MARGIN
 from backend.storage.nodes import Node
 from backend.storage.order_rows import Order
@@ -106,14 +106,26 @@ def test_a_rejected_update_costs_nothing_says_why_and_speaks_against_its_node(ma
     first, second = lab.claim()
     lab.report([first, second], busy_us=7)
     for _ in range(2):
-        lab.judge([good.id, bad.id], [first.item_id], {second.item_id: "not_finite"})
+        lab.judge([good.id, bad.id], [first.item_id], {second.item_id: "wrong_shape: 2 × 2"})
     assert is_over(market, good, cost(market, good, 7))
     assert is_over(market, bad, 0)
-    assert items(market)[1] == ("rejected", None, 0, UPDATE, "not_finite")
+    assert items(market)[1] == ("rejected", None, 0, UPDATE, "wrong_shape: 2 × 2")
     assert evidence(market, lab.nodes[1]) == {Evidence.UPDATE_REJECTED: 1}
     assert market.wallet().reserved_nano == 0
     assert market.settle() == 0
     assert audit.audit_ledger(market.app.uow()).ok
+
+
+def test_numbers_that_options_of_the_buyers_can_make_are_not_paid_for_and_speak_against_nobody(market: Market) -> None:
+    lab = Lab.of(market, 3)
+    placed = lab.place()
+    claimed = lab.claim()
+    lab.report(claimed, busy_us=7)
+    reasons = ["not_finite: infinite", "out_of_range: a weight of 1e+30", "checksum_mismatch: out_of_range"]
+    lab.judge([order.id for order in placed], (), dict(zip([item.item_id for item in claimed], reasons, strict=True)))
+    assert states(market) == ["rejected"] * 3
+    assert [market.show(order).charged_nano for order in placed] == [0, 0, 0]
+    assert [evidence(market, node) for node in lab.nodes] == [{}, {}, {Evidence.UPDATE_REJECTED: 1}]
 
 
 def test_what_is_late_or_not_needed_is_not_paid_and_its_node_not_blamed(market: Market) -> None:
@@ -227,20 +239,6 @@ def test_a_fit_that_always_fails_ends_its_order_unpaid_without_a_verdict(market:
     assert (shown.state, shown.reason, shown.charged_nano) == (OrderState.FAILED, CloseReason.ATTEMPTS_EXHAUSTED, 0)
     lab.judge([order.id], [item.item_id])
     assert market.show(order) == shown
-
-
-def test_a_user_who_cancels_the_order_itself_pays_for_an_update_that_is_accepted(market: Market) -> None:
-    lab = Lab.of(market, 1)
-    [order] = lab.place()
-    [item] = lab.claim()
-    lab.report([item])
-    orders.cancel_order(market.app.uow(), utc_now(), order.id, market.buyer)
-    market.settle()
-    assert market.show(order).state is OrderState.CLOSING, "the verdict is awaited"
-    lab.judge([order.id], [item.item_id])
-    shown = market.show(order)
-    assert (shown.state, shown.charged_nano) == (OrderState.CANCELLED, cost(market, order, 5))
-    assert market.wallet().reserved_nano == 0
 
 
 def test_what_nobody_judges_is_unpaid_once_its_hold_expires(market: Market) -> None:

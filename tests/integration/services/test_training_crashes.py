@@ -24,8 +24,8 @@ ROUNDS = 3
 Die = Callable[[str], bool]
 
 
-class Dead(Exception):
-    """The process ended here."""
+class Dead(BaseException):
+    """The process ended here: nothing of it catches that."""
 
 
 class MortalUow(UnitOfWork):

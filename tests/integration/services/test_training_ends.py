@@ -1,15 +1,19 @@
 """How training jobs end: by their target, by patience, for want of money or privacy, by their owner, or by a fault."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
 from backend.bootstrap import utc_now
 from backend.domain.access import Principal, Role
 from backend.domain.errors import Conflict
 from backend.domain.federated.jobs import Privacy, Target
 from backend.domain.federated.states import EndReason, JobState, ParticipantState
-from backend.services import training_jobs
+from backend.domain.federated.tasks import WeightsRef
+from backend.services import training_files, training_jobs, training_run
+from backend.storage.objects import ObjectStore
 from tests.integration.services.clock import in_seconds
 from tests.integration.services.registering import register
 from tests.integration.services.training import AIM, Training, sending
@@ -111,6 +115,17 @@ def test_a_job_past_its_deadline_ends_with_what_it_has(training: Training) -> No
 
 
 STATES = [JobState.SELECTING, JobState.RUNNING, JobState.AGGREGATING, JobState.EVALUATING]
+
+
+def test_a_job_waits_while_the_market_is_taken(training: Training, market: Market) -> None:
+    with market.app.engine.begin() as connection:
+        connection.execute(text("UPDATE nodes SET busy_slots = slots WHERE name <> 'n0'"))
+    name = training.submit()
+    training.step(steps=4)
+    assert (training.show(name).job.state, training.rounds(name)) == (JobState.SELECTING, [])
+    with market.app.engine.begin() as connection:
+        connection.execute(text("UPDATE nodes SET busy_slots = 0"))
+    assert training.run(name).job.state is JobState.DONE
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -254,3 +269,54 @@ def test_nobody_sees_or_cancels_a_job_of_somebody_else(training: Training, marke
     ):
         with pytest.raises(Exception, match=f"no training job {name}"):
             ask()
+
+
+def test_a_job_whose_step_breaks_is_put_off_and_others_go_on(
+    training: Training, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = training.submit(privacy=Privacy("central", 1.0, 1.0))
+
+    def epsilon(*_: object) -> float:
+        raise OverflowError("too large")
+
+    monkeypatch.setattr(training.tools, "epsilon", epsilon)
+    now = utc_now()
+    assert training_run.work(market.app.uow, now, training.objects, training.tools)
+    well = training.submit(rounds=1)
+    for _ in range(2):
+        assert training_run.work(market.app.uow, utc_now(), training.objects, training.tools)
+    assert training.show(well).job.state is JobState.RUNNING
+    later = now + training_run.BROKEN_WAIT
+    with market.app.uow() as uow:
+        claimed = [uow.training_jobs.claim(later, in_seconds(60)) for _ in range(2)]
+    assert training.show(broken).job.id in {job.id for job in claimed if job}
+    assert training.show(broken).job.state is JobState.SELECTING
+
+
+def test_a_failed_round_that_told_of_participants_counts_towards_epsilon(training: Training) -> None:
+    for node in training.nodes:
+        training.acts[node.id] = sending(name="0001")
+    ended = training.run(training.submit(privacy=Privacy("local", 1.0, 1.0, epsilon_max=1.5)))
+    assert (ended.job.state, ended.job.reason) == (JobState.FAILED, EndReason.EPSILON_SPENT)
+    assert len(training.fitted) == 3
+
+
+def test_a_store_that_is_away_for_a_while_ends_no_job_and_blames_nobody(
+    training: Training, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = training.submit(rounds=1)
+    training.run_until(name, lambda view: view.job.state is JobState.AGGREGATING)
+    root = market.app.folder / "nowhere"
+    away = ObjectStore(str(root))
+    shutil.rmtree(root, ignore_errors=True)
+    training.due()
+    assert not training_run.work(market.app.uow, utc_now(), away, training.tools)
+    here = iter([True, False])
+    monkeypatch.setattr(away, "is_here", lambda: next(here, False))  # it goes away just after the step began
+    assert training_run.work(market.app.uow, utc_now(), away, training.tools)
+    assert training.show(name).job.state is JobState.AGGREGATING
+    ref = WeightsRef("update", "0" * 64, 10)
+    with pytest.raises(FileNotFoundError):
+        training_files.fetch_update(away, ref, market.app.folder / "copy")
+    ended = training.run(name)
+    assert (ended.job.state, ended.job.round) == (JobState.DONE, 1)

@@ -3,11 +3,12 @@
 import pytest
 
 from backend.bootstrap import utc_now
-from backend.domain.errors import Forbidden, Invalid, NotFound, SwarmexError, TooLarge, Unavailable
+from backend.domain.errors import Conflict, Forbidden, Invalid, NotFound, SwarmexError, TooLarge, Unavailable
 from backend.domain.federated.jobs import JOBS_OPEN_MAX, Privacy, Target
 from backend.domain.idempotency import Idempotency
 from backend.domain.money import US_PER_S
-from backend.services import training_jobs
+from backend.domain.orders import OrderState
+from backend.services import orders, settlement, training_jobs
 from tests.integration.services.registering import register, with_key
 from tests.integration.services.training import Training
 from tests.market import ASK, Market, Statements
@@ -126,6 +127,21 @@ def test_a_job_under_way_tells_what_is_held_and_how_its_round_stands(training: T
     view = training.show(name)
     assert (view.counts, view.wanted, view.charged_nano) == ({"asked": 3}, 3, 0)
     assert view.held_nano == market.wallet().reserved_nano > 0
+
+
+def test_a_participants_order_is_cancelled_with_its_job_only(training: Training, market: Market) -> None:
+    name = training.submit()
+    training.step(steps=2)
+    training.fit()
+    uow, now = market.app.uow(), utc_now()
+    for order in orders.list_orders(uow, market.buyer.account_id):
+        with pytest.raises(Conflict) as refused:
+            orders.cancel_order(uow, now, order.id, market.buyer)
+        assert refused.value.code == "part_of_a_job"
+    assert settlement.settle_finished(uow, now) == 0  # nothing to do, nor to be looked at again and again
+    training.cancel(name)
+    training.step()
+    assert {one.state for one in orders.list_orders(uow, market.buyer.account_id)} == {OrderState.SETTLED}
 
 
 def test_a_checkpoint_that_is_not_there_is_not_found(training: Training) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from agents import remote_port
-from agents.remote_port import ATTEMPTS_MAX, Refused, RemoteWorkPort
+from agents.remote_port import ATTEMPTS_MAX, TRANSFER_ATTEMPTS_MAX, Refused, RemoteWorkPort
 from backend.domain.errors import Unavailable
 from backend.domain.ids import AgentId, ItemId, ModelId, NodeId
 from backend.domain.tensors import Signature
@@ -119,6 +119,19 @@ def test_an_update_that_never_gets_through_is_given_up_after_a_few_attempts(
     with pytest.raises(Unavailable):
         port.put_update(ITEM, KEY, update)
     assert len(coordinator.asked) == ATTEMPTS_MAX
+
+
+def test_an_update_that_finds_no_room_waits_for_longer_than_a_call_and_not_for_ever(
+    coordinator: Coordinator, port: RemoteWorkPort, update: Path
+) -> None:
+    full: tuple[int, bytes] | None = (503, refusal("temporary_disk_full"))
+    coordinator.answers = [full] * (TRANSFER_ATTEMPTS_MAX - 1) + [(204, b"")]
+    port.put_update(ITEM, KEY, update)
+    assert len(coordinator.asked) == TRANSFER_ATTEMPTS_MAX > ATTEMPTS_MAX
+    coordinator.answers = [full] * 20
+    with pytest.raises(Refused) as refused:
+        port.put_update(ITEM, KEY, update)
+    assert (refused.value.code, len(coordinator.asked)) == ("temporary_disk_full", 2 * TRANSFER_ATTEMPTS_MAX)
 
 
 def test_an_update_that_is_refused_is_not_sent_again(

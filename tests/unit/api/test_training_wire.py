@@ -9,7 +9,16 @@ from pydantic import ValidationError
 
 from backend.api.validation import KIND, field_name, problem
 from backend.api.wire.training import TrainingRequest, TrainingWorkload
-from backend.domain.federated.jobs import Privacy, Target, TrainingSpec, check_spec
+from backend.domain.errors import Invalid
+from backend.domain.federated.jobs import (
+    CLIP_MAX,
+    NOISE_MULTIPLIER_MAX,
+    Privacy,
+    PrivacyMode,
+    Target,
+    TrainingSpec,
+    check_spec,
+)
 from backend.domain.federated.statements import statement
 
 LEAST: dict[str, Any] = {"trainer": "digits", "rounds": 2, "participants": 3}
@@ -67,6 +76,21 @@ def test_a_value_that_no_trainer_can_be_given_is_refused_by_its_name(value: obje
     told = problem({**refused.value.errors()[0], "loc": ("body", *refused.value.errors()[0]["loc"])})
     assert (told.code, told.field) == ("invalid_config", "config.rate")
     assert "a number" in str(told.accepted)
+
+
+@pytest.mark.parametrize("mode", PrivacyMode.ALL)
+@pytest.mark.parametrize(("name", "most"), [("clip", CLIP_MAX), ("noise_multiplier", NOISE_MULTIPLIER_MAX)])
+def test_privacy_that_no_honest_update_could_stand_is_refused_by_its_field(name: str, most: float, mode: str) -> None:
+    def checked(value: float) -> TrainingSpec:
+        privacy = {"mode": mode, "clip": 1.0, "noise_multiplier": 1.0, name: value}
+        return check_spec(TrainingRequest(**LEAST | {"privacy": privacy}).spec())
+
+    checked(most)
+    for value in (math.nextafter(most, math.inf), 1e13, 1e300, 0.0, -1.0):
+        with pytest.raises(Invalid) as refused:
+            checked(value)
+        assert (refused.value.code, refused.value.field) == ("invalid_privacy", f"privacy.{name}")
+        assert f"at most {most:g}" in str(refused.value.accepted)
 
 
 @pytest.mark.parametrize("body", [LEAST, ALL | COMMON], ids=["least", "all"])
