@@ -19,7 +19,7 @@ from agents.model_cache import ModelCache
 from backend.bootstrap import new_id
 from backend.domain.ids import ItemId, NodeId, UnitId
 from backend.domain.tensors import Array
-from backend.domain.work import ClaimedItem, ItemResult, ModelRef
+from backend.domain.work import ClaimedItem, ItemFailure, ItemResult, ModelRef
 from backend.storage.objects import ObjectStore
 from tests.integration.agents.conftest import Node
 from tests.market import Market
@@ -178,11 +178,11 @@ def test_what_others_took_meanwhile_is_not_run(
     monkeypatch.setattr(held_model, "BATCH_ROWS_MAX", 1)
     unit = Unit(market, node, tmp_path, 8)
     run = ItemBatch.run
-    lost: list[ItemId] = []
+    lost: list[ItemFailure] = []
 
     def lose_the_next(batch: ItemBatch, items: list[ClaimedItem]) -> object:
         if not lost:
-            held = [item_id for item_id, _ in node.claims.held() if item_id != items[0].item_id]
+            held = [ItemFailure(*claim, "taken") for claim in node.claims.held() if claim[0] != items[0].item_id]
             lost.extend(held[:2])
             node.claims.let_go(lost)
         return run(batch, items)
