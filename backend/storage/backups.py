@@ -63,6 +63,9 @@ class BackupRepository:
     def model_files(self) -> dict[str, str]:
         """SHA-256 of every model file, by its key in the object store."""
         rows = self._connection.execute(
-            text("SELECT DISTINCT uri, checksum FROM models WHERE format <> 'trainer' ORDER BY uri")
+            text(  # also of a schema that has no formats yet
+                "SELECT DISTINCT uri, checksum FROM models m"
+                " WHERE to_jsonb(m) ->> 'format' IS DISTINCT FROM 'trainer' ORDER BY uri"
+            )
         )
         return {row.uri: row.checksum for row in rows}

@@ -6,7 +6,7 @@ Weights as a whole are one flat run of numbers, the tensors in order of their na
 import json
 import math
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum
 from functools import lru_cache
 from typing import Any, NoReturn
 
@@ -26,7 +26,7 @@ METADATA = "__metadata__"
 _ENTRY = {"dtype", "shape", "data_offsets"}
 
 
-class DType(StrEnum):
+class DType(Enum):
     """The kinds of numbers that weights may come in, as safetensors names them."""
 
     F32 = "F32"
@@ -36,6 +36,9 @@ class DType(StrEnum):
     def numpy(self) -> np.dtype[Any]:
         """Little-endian, as in every safetensors file."""
         return np.dtype("<f4" if self is DType.F32 else "<f2")
+
+
+DTYPES = tuple(kind.value for kind in DType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +146,8 @@ def _place(name: str, entry: Any) -> tuple[TensorPlace, int, int]:
     if len(name) > NAME_CHARS_MAX or not isinstance(entry, dict) or entry.keys() != _ENTRY:
         raise _refused(f"tensor {shown(name)} is not described by dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if dtype not in list(DType):
-        raise UpdateRejected(Fault.WRONG_DTYPE, f"tensor {shown(name)} is of {shown(dtype)}", ", ".join(DType))
+    if dtype not in DTYPES:
+        raise UpdateRejected(Fault.WRONG_DTYPE, f"tensor {shown(name)} is of {shown(dtype)}", ", ".join(DTYPES))
     if not _are_counts(shape) or len(shape) > DIMENSIONS_MAX:
         raise _refused(f"tensor {shown(name)} has no possible shape")
     if not _are_counts(offsets) or len(offsets) != 2:

@@ -1,6 +1,7 @@
 """Real-time requests reach nodes that nobody can dial: through Redis and the node's own poll, at most once."""
 
 import json
+import time
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,10 +127,11 @@ def test_requests_at_once_are_fetched_and_answered_together_in_few_trips(served:
 def test_a_single_request_takes_few_trips_to_redis(served: Serving, tmp_path: Path) -> None:
     served.machine(tmp_path)
     assert served.ask().status_code == 200
-    before = gateways_mailbox(served).trips
+    before, began_s = gateways_mailbox(served).trips, time.monotonic()
     for _ in range(10):
         assert served.ask().status_code == 200
-    assert gateways_mailbox(served).trips - before <= 10 * TRIPS_PER_REQUEST + 1
+    looks = 1 + int(time.monotonic() - began_s)  # at whether machines that hold requests live: one a second
+    assert gateways_mailbox(served).trips - before <= 10 * TRIPS_PER_REQUEST + looks
 
 
 def test_the_nodes_poll_may_be_at_another_process_than_the_request(served: Serving, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from backend.domain.backups import BackupDamaged
 from backend.domain.byte_ranges import RangeUnsatisfiable
 from backend.domain.coordination import FenceStale
 from backend.domain.corrections import FundShort, PayeeShort
+from backend.domain.federated.faults import Fault, UpdateRejected
 from backend.domain.joint_tasks import JointFailed, TaskState
 from backend.domain.payouts import NotEarned
 from backend.gateway.errors import Busy, InvalidJson, RateLimited
@@ -58,6 +59,7 @@ def fact(kind: type[domain.SwarmexError]) -> domain.SwarmexError:
         NodeCircuitOpen: NodeCircuitOpen(1.0),
         PayeeShort: PayeeShort(short),
         RangeUnsatisfiable: RangeUnsatisfiable(10),
+        UpdateRejected: UpdateRejected(Fault.TRUNCATED, "it ends too early"),
         RateLimited: RateLimited("in_flight", 1, 0.5),
         FundShort: FundShort(short),
         domain.NotFound: domain.NotFound("model", "m"),
