@@ -1,8 +1,8 @@
 """Real-time requests reach nodes that nobody can dial: through Redis and the node's own poll, at most once."""
 
 import json
-import time
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
