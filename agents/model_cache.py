@@ -1,6 +1,5 @@
 """Model files on the node's disk, fetched by checksum from a peer or the object store; processes may share a folder."""
 
-import hashlib
 import os
 import time
 from contextlib import suppress
@@ -11,6 +10,7 @@ from uuid import uuid4
 
 import structlog
 
+from agents.checksums import sha256_of
 from agents.engines.base import ModelUnusable
 from backend.domain.errors import ChecksumMismatch
 from backend.domain.work import ModelRef
@@ -65,7 +65,7 @@ class ModelCache:
         """
         path = self._folder / f"{model.checksum}.onnx"
         try:
-            if _sha256(path) == model.checksum:
+            if sha256_of(path) == model.checksum:
                 with suppress(PermissionError):  # a file that another user fetched is as good, and only looks older
                     os.utime(path)
                 return path
@@ -103,7 +103,7 @@ class ModelCache:
             size = partial.stat().st_size
             if size > MODEL_BYTES_MAX:
                 raise ModelUnusable(f"file of {size} bytes", accepted=f"at most {MODEL_BYTES_MAX} bytes")
-            found = _sha256(partial)
+            found = sha256_of(partial)
         except FileNotFoundError as error:
             raise ModelUnusable(f"no file {model.uri} in the object store") from error
         if found != model.checksum:
@@ -134,8 +134,3 @@ class ModelCache:
                     path.unlink(missing_ok=True)
             except FileNotFoundError:
                 continue
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

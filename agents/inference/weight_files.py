@@ -4,7 +4,6 @@ Processes may share a folder. A file appears under its name only complete and ve
 make room.
 """
 
-import hashlib
 import os
 import time
 from collections import OrderedDict
@@ -15,6 +14,7 @@ from uuid import uuid4
 
 import structlog
 
+from agents.checksums import sha256_of
 from backend.domain.errors import ChecksumMismatch, Invalid
 from backend.domain.federated.tasks import UPDATE_BYTES_MAX, WeightsRef
 
@@ -69,7 +69,7 @@ class WeightFiles:
             return False
         if self._verified.get(weights.sha256) == state:
             return True
-        if _sha256(path) == weights.sha256:
+        if sha256_of(path) == weights.sha256:
             self._remember(weights.sha256, state)
             return True
         log.warning("weights.cached_file_damaged", sha256=weights.sha256)
@@ -80,7 +80,7 @@ class WeightFiles:
         started = time.monotonic()
         with self.scratch() as partial:
             fetch(partial)
-            found = _sha256(partial)
+            found = sha256_of(partial)
             if found != weights.sha256:
                 log.error("weights.refused", expected=weights.sha256, found=found)
                 raise ChecksumMismatch(weights.sha256, found)
@@ -121,8 +121,3 @@ def _state(path: Path) -> tuple[int, int, int]:
     """What differs once a file is another, or has been written to; its time of use does not."""
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -73,7 +73,7 @@ def test_the_sum_of_a_file_that_has_not_changed_is_computed_once(
 ) -> None:
     store = Store(b"weights")
     files.path_of(ref(b"weights"), store.fetch)
-    monkeypatch.setattr("agents.inference.weight_files._sha256", lambda _: pytest.fail("summed again"))
+    monkeypatch.setattr("agents.inference.weight_files.sha256_of", lambda _: pytest.fail("summed again"))
     for _ in range(3):
         files.path_of(ref(b"weights"), store.fetch)
 
