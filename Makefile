@@ -142,6 +142,9 @@ help:  ## this list
 
 export UV_COMPILE_BYTECODE := 1
 
+# Every process would compile the whole project anew where the environment forbids to keep what Python compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 ifneq ($(UV),)
 create = test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
 install = $(UV) pip install --quiet --python $(BIN)/python

@@ -6,7 +6,7 @@ from agents.runtimes.base import Member
 from agents.runtimes.environment import to_label
 from agents.runtimes.faces import FACES
 from agents.runtimes.inside import BEAT_FILE
-from backend.domain.health import Health
+from backend.domain.health import START_MAX_S, Health
 
 FLEET = "swarmex.fleet"
 MEMBER = "swarmex.member"
@@ -24,7 +24,6 @@ WELL_S = 5
 LOOKS_MAX = 10
 LOOK_EVERY_S = 0.3
 ASK_TIMEOUT_S = 20  # for all of this on a busy machine
-STARTING_MAX_S = 30
 UNHEALTHY_AFTER = 2  # answers in a row
 
 S, MIB = 10**9, 2**20  # the engine counts nanoseconds (and billionths of a core) and bytes
@@ -53,7 +52,7 @@ def healthcheck() -> Healthcheck:
         test=["CMD-SHELL", script],
         interval=int(ASK_AFTER_S * S),
         timeout=ASK_TIMEOUT_S * S,
-        start_period=STARTING_MAX_S * S,
+        start_period=int(START_MAX_S * S),
         retries=UNHEALTHY_AFTER,
     )
 

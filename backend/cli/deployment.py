@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from backend.bootstrap import Settings, Swarmex
     from backend.storage.agents import AgentStatus
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 180.0  # a small, busy machine takes a minute to start seven processes
 ANSWER_TIMEOUT_S = 2.0
 POLL_S = 0.1
 MANAGER_STOP_S = 35.0  # its own limit is three phases of 11 s

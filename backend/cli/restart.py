@@ -15,6 +15,7 @@ from backend.cli.output import emit, notes, table, words
 from backend.cli.signals import uninterrupted
 from backend.domain.errors import Conflict, Unavailable
 from backend.domain.fleet import DRAIN_MAX_S, AgentState
+from backend.domain.health import START_MAX_S
 from backend.domain.incident_rules import entry_of
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples("swarmex agents restart pool.edge", "swarmex agents restart pool.edge-0 --json")
 POLL_S = 0.25
-START_MAX_S = 60.0
 STEP_MAX_S = DRAIN_MAX_S + START_MAX_S  # one agent may finish what it holds, and its successor may take time to start
 
 

@@ -6,7 +6,7 @@ Times are seconds that somebody has *watched* pass: a watcher that was away itse
 from dataclasses import dataclass
 from enum import StrEnum
 
-START_MAX_S = 60.0  # to the first beat; imports on a busy machine take seconds
+START_MAX_S = 120.0  # to the first beat; killing what is slow to start makes a busy machine busier
 SILENT_MAX_S = 10.0  # its work has long gone to others by then (AGENT_LOST_S); this is when the process is given up
 TICK_MAX_S = 90.0  # longer than any statement or remote call may take
 PROGRESS_MAX_S = 45.0  # with work at hand and none done; a message that got lost is sent again before

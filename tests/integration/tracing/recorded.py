@@ -29,7 +29,12 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
 
 def tree(collector: Collector, *names: str) -> dict[str, Collected]:
     """The spans of THEIRS by name, once these are there; they are one tree below the caller's span."""
-    until(lambda: {span.name for span in collector.spans(TRACE)} >= set(names), f"{names} are told")
-    found = collector.spans(TRACE)
-    assert {span.parent_id for span in orphans(found)} == {CALLER}
+    found: list[Collected] = []
+
+    def whole() -> bool:  # a span is told when it ends, so after those below it
+        found[:] = collector.spans(TRACE)
+        is_there = {span.name for span in found} >= set(names)
+        return is_there and {span.parent_id for span in orphans(found)} == {CALLER}
+
+    until(whole, f"{names} are told, all below the caller's span")
     return {span.name: span for span in found}

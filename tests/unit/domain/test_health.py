@@ -40,7 +40,7 @@ def test_who_beats_turns_and_works_is_healthy(signs: Signs) -> None:
         (replace(WELL, silent_s=SILENT_MAX_S + 1, tick_s=TICK_MAX_S + 1), "no beat for 11 s"),
         (replace(WELL, tick_s=TICK_MAX_S + 1, unmoved_s=PROGRESS_MAX_S + 1), "it beats, but its loop hangs for 91 s"),
         (replace(WELL, unmoved_s=PROGRESS_MAX_S + 1), "it beats, but did none of its work for 46 s"),
-        (Signs(age_s=START_MAX_S + 1), "not one beat in 61 s"),
+        (Signs(age_s=START_MAX_S + 1), "not one beat in 121 s"),
     ],
 )
 def test_the_sick_are_told_with_the_gravest_reason(signs: Signs, reason: str) -> None:
