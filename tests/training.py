@@ -11,8 +11,10 @@ from backend.domain.federated.jobs import Target, TrainingSpec
 from backend.domain.federated.states import EndReason, JobState, RoundState
 from backend.domain.federated.tasks import WeightsRef, checkpoint_key
 from backend.domain.ids import ModelId, NodeId, RoundId, TrainingJobId
+from backend.domain.tiers import parse_tier
 from backend.services import trainers, training_jobs
 from backend.services.training_orders import ask
+from backend.services.training_selecting import CANDIDATES_MAX
 from backend.storage.training_jobs import TrainingJob
 from backend.storage.training_rounds import Round
 
@@ -63,7 +65,9 @@ def asked(app: Swarmex, name: str, nodes: Sequence[NodeId]) -> None:
         if job.weights is None:
             job = replace(job, weights=_weights(app, job.id, 0))
         made = _round(job, RoundState.OPEN)
-        taken = ask(uow, utc_now(), job, made, nodes, 1)
+        classes = uow.tiers.current(utc_now())[parse_tier(job.spec.tier)].classes
+        found = uow.training_nodes.candidates(classes, None, 0, utc_now(), CANDIDATES_MAX)
+        taken = ask(uow, utc_now(), job, made, [one for one in found if one.node_id in nodes], 1)
         assert taken is not None
         assert len(taken.participants) == len(nodes), taken.refused
         uow.training_rounds.add(made)

@@ -93,14 +93,15 @@ def judge(
     ]
     uow.training_participants.write(ended)
     known = uow.training_nodes.of_job(job.id) if ended else {}
-    uow.training_nodes.write([_remembered(known[one.node_id], one) for one in ended])
+    took = {standing.participant.id: standing.billed_us or 0 for standing in judged}
+    uow.training_nodes.write([_remembered(known[one.node_id], one, took[one.id]) for one in ended])
     return ended
 
 
-def _remembered(node: TrainingNode, one: Participant) -> TrainingNode:
+def _remembered(node: TrainingNode, one: Participant, took_us: int) -> TrainingNode:
     """What a job knows of a node after a verdict."""
     if one.state is ParticipantState.ACCEPTED:
-        return replace(node, accepted=node.accepted + 1)
+        return replace(node, accepted=node.accepted + 1, fit_us=max(took_us, node.fit_us or 0))
     if one.state is ParticipantState.LATE and one.reason != TOO_LATE:  # that was not its fault
         return node
     return replace(node, failed=node.failed + 1)

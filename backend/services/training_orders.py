@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from backend.domain.errors import BudgetExceeded, InsufficientFunds, Invalid, SwarmexError
+from backend.domain.errors import BudgetExceeded, InsufficientFunds, SwarmexError
 from backend.domain.federated.jobs import PrivacyMode, TrainingSpec
 from backend.domain.federated.progress import affordable
 from backend.domain.federated.states import ParticipantState
@@ -16,16 +16,17 @@ from backend.domain.federated.strategies import strategy_named
 from backend.domain.federated.tasks import LocalPrivacy, LocalTask
 from backend.domain.ids import NodeId, ParticipantId
 from backend.domain.machines import Needs
-from backend.domain.money import US_PER_S, format_credits
+from backend.domain.money import US_PER_S
 from backend.domain.orders import WorkloadKind, WorkloadRequest
+from backend.domain.pricing import Market
 from backend.domain.registry import TRAINER_PREFIX
-from backend.domain.terms import worst_case_nano
 from backend.domain.work import PROFILE_FACTOR
 from backend.services.placement import Catalogue, Plan, catalogue, place, plan
+from backend.services.training_terms import FIT_PATIENCE_S, fit_us_max, needed_nano
 from backend.storage.ids import new_id
 from backend.storage.order_rows import Order
 from backend.storage.training_jobs import TrainingJob
-from backend.storage.training_nodes import TrainingNode
+from backend.storage.training_nodes import CandidateNode, TrainingNode
 from backend.storage.training_participants import Participant
 from backend.storage.training_rounds import Round
 from backend.storage.unit_of_work import UnitOfWork
@@ -47,8 +48,8 @@ class Asked:
         return any(isinstance(error, InsufficientFunds | BudgetExceeded) for error in self.refused)
 
 
-def request_of(spec: TrainingSpec, deadline_s: int, task: bytes, needs: Needs) -> WorkloadRequest:
-    """The order of one participant: one slot, for as long as a fit may take at most."""
+def request_of(spec: TrainingSpec, deadline_s: int, task: bytes, needs: Needs, us_max: int) -> WorkloadRequest:
+    """The order of one participant: one slot, for as long as a fit is paid for at most (`fit_us_max`)."""
     return WorkloadRequest(
         workload=WorkloadKind.TRAINING,
         model=TRAINER_PREFIX + spec.trainer,
@@ -60,51 +61,25 @@ def request_of(spec: TrainingSpec, deadline_s: int, task: bytes, needs: Needs) -
         deadline_s=deadline_s,
         needs=needs,
         local_task=task,
-        fit_us_max=spec.fit_s * US_PER_S,
-        fit_us_expected=spec.fit_s * US_PER_S // PROFILE_FACTOR,
+        fit_us_max=us_max,
+        fit_us_expected=us_max // PROFILE_FACTOR,
     )
 
 
-def cheapest_nano(planned: Plan) -> int:
-    """The worst case of one participant at the lowest limit that can be expected to trade, in nano-credits."""
-    limit = planned.request.limit_nano_per_slot_s or min(state.spot_nano for state in planned.markets)
-    return worst_case_nano(limit, [payload.us_max for payload in planned.payloads])
-
-
-def affordable_of(uow: UnitOfWork, job: TrainingJob, planned: Plan, wanted: int, least: int) -> tuple[int, int | None]:
-    """How many more participants what is left of a job's budget pays for at worst, 0 if not even `least`; and what
-    each of them may cost then (None: whatever its limit makes of it). `planned` is one of them, without a budget.
-    """
-    if job.spec.max_budget_nano is None:
-        return wanted, None
-    spent = uow.training_jobs.charged_of([job.id]).get(job.id, 0) + uow.training_jobs.open_nano_of(job.id)
-    left = job.spec.max_budget_nano - spent
-    count = affordable(left, wanted, least, cheapest_nano(planned))
-    return count, left // count if count else None
-
-
 def ask(
-    uow: UnitOfWork, now: datetime, job: TrainingJob, round_: Round, nodes: Sequence[NodeId], least: int
+    uow: UnitOfWork, now: datetime, job: TrainingJob, round_: Round, nodes: Sequence[CandidateNode], least: int
 ) -> Asked | None:
     """Ask these nodes to take part, as many as the job's budget pays for; None if that is fewer than `least`.
 
     Orders, participants and what the job knows of the nodes are recorded in a constant number of statements.
     """
     known = dict(uow.training_nodes.of_job(job.id))
-    fresh = [node for node in nodes if node not in known]
+    fresh = [node.node_id for node in nodes if node.node_id not in known]
     known |= {node: TrainingNode(job.id, node, number) for number, node in enumerate(fresh, len(known))}
     deadline_s = max(1, int((round_.deadline_at - now).total_seconds()))
     task = task_of(job, round_)
-    requests = {
-        node: request_of(
-            job.spec,
-            deadline_s,
-            replace(task, seed=seed_of(task.seed, task.round, number), partition=number % task.partitions).wire(),
-            Needs(only=(node,), trust_min_ppm=job.spec.trust_min_ppm),
-        )
-        for node, number in ((node, known[node].partition) for node in nodes)
-    }
-    plans = _plans(uow, now, job, requests, least)
+    requests = {node.node_id: _request(job, task, deadline_s, known[node.node_id]) for node in nodes}
+    plans = _plans(uow, now, job, requests, {node.node_id: node.market for node in nodes}, least)
     if plans is None:
         return None
     outcomes = place(uow, now, job.spender, list(plans.values()))
@@ -119,20 +94,50 @@ def ask(
     return Asked(participants, refused, len(plans) == len(nodes))
 
 
+def _request(job: TrainingJob, task: LocalTask, deadline_s: int, node: TrainingNode) -> WorkloadRequest:
+    """What a job asks of one node in a round."""
+    us_max = fit_us_max(job.spec, node.fit_us)
+    own = replace(
+        task,
+        seed=seed_of(task.seed, task.round, node.partition),
+        partition=node.partition % task.partitions,
+        seconds_max=min(task.seconds_max, -(-us_max // US_PER_S) + FIT_PATIENCE_S),
+    )
+    needs = Needs(only=(node.node_id,), trust_min_ppm=job.spec.trust_min_ppm)
+    return request_of(job.spec, deadline_s, own.wire(), needs, us_max)
+
+
 def _plans(
-    uow: UnitOfWork, now: datetime, job: TrainingJob, requests: Mapping[NodeId, WorkloadRequest], least: int
+    uow: UnitOfWork,
+    now: datetime,
+    job: TrainingJob,
+    requests: Mapping[NodeId, WorkloadRequest],
+    markets: Mapping[NodeId, Market],
+    least: int,
 ) -> dict[NodeId, Plan | SwarmexError] | None:
-    """A plan per node within the budget, or why there is none; None where it pays for fewer than `least`."""
+    """A plan per node within the budget, or why there is none; None where it pays for fewer than `least`.
+
+    Each may cost an equal share of what is left of the budget at most.
+    """
     market = catalogue(uow, now, list(requests.values()))
     free = {node: _plan(request, market) for node, request in requests.items()}
-    ready = [one for one in free.values() if isinstance(one, Plan)]
-    if not ready or job.spec.max_budget_nano is None:
+    if job.spec.max_budget_nano is None:
         return free
-    count, cap = affordable_of(uow, job, ready[0], len(ready), least)
+    costs = {
+        node: needed_nano(planned, next(one.spot_nano for one in planned.markets if one.market == markets[node]))
+        for node, planned in free.items()
+        if isinstance(planned, Plan)
+    }
+    if not costs:
+        return free
+    spent_nano = uow.training_jobs.charged_of([job.id]).get(job.id, 0) + uow.training_jobs.open_nano_of(job.id)
+    left_nano = job.spec.max_budget_nano - spent_nano
+    count = affordable(left_nano, costs.values(), least)
     if count == 0:
         return None
-    able = [node for node, one in free.items() if isinstance(one, Plan)][:count]
-    return {node: _plan(replace(requests[node], max_budget_nano=cap), market) for node in able}
+    cheapest = set(sorted(costs, key=costs.__getitem__)[:count])
+    capped = {node: replace(requests[node], max_budget_nano=left_nano // count) for node in costs if node in cheapest}
+    return {node: _plan(request, market) for node, request in capped.items()}
 
 
 def _plan(request: WorkloadRequest, market: Catalogue) -> Plan | SwarmexError:
@@ -175,15 +180,3 @@ def seed_of(seed: int, number: int, partition: int) -> int:
     """A participant's own seed, of 31 bits."""
     digest = hashlib.sha256(f"{seed} {number} {partition}".encode()).digest()
     return int.from_bytes(digest[:SEED_BYTES]) >> 1
-
-
-def check_affordable(spec: TrainingSpec, planned: Plan) -> None:
-    """Raise Invalid(`budget_too_low`) unless the budget pays for one round with a quorum, at worst."""
-    needed = cheapest_nano(planned) * spec.participants_min
-    if spec.max_budget_nano is not None and spec.max_budget_nano < needed:
-        raise Invalid(
-            "the budget does not cover one round at worst",
-            code="budget_too_low",
-            field="max_budget",
-            accepted=f"at least {format_credits(needed)} credits now",
-        )

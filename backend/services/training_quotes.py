@@ -17,8 +17,9 @@ from backend.domain.registry import check_model_name, split_reference
 from backend.services.models import choose
 from backend.services.placement import Plan, catalogue, plan
 from backend.services.trainers import trainer_model
-from backend.services.training_orders import check_affordable, request_of
+from backend.services.training_orders import request_of
 from backend.services.training_selecting import CANDIDATES_MAX
+from backend.services.training_terms import check_affordable, fit_us_max
 from backend.storage.models import Model
 from backend.storage.unit_of_work import UnitOfWork
 
@@ -65,7 +66,8 @@ def checked(uow: UnitOfWork, now: datetime, spec: TrainingSpec, principal: Princ
     if spec.name is not None:
         check_model_name(spec.name)
     weights = None if spec.model is None else _weights_behind(uow, spec, spec.model, principal)
-    request = request_of(spec, spec.round_s, TASK_SAMPLE, Needs(trust_min_ppm=spec.trust_min_ppm))
+    needs = Needs(trust_min_ppm=spec.trust_min_ppm)
+    request = request_of(spec, spec.round_s, TASK_SAMPLE, needs, fit_us_max(spec, None))
     planned = plan(request, catalogue(uow, now, [request]))
     check_affordable(spec, planned)
     return Checked(trainer, planned, weights)

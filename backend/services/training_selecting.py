@@ -20,7 +20,7 @@ from backend.storage.contention import patient
 from backend.storage.ids import new_id
 from backend.storage.objects import ObjectStore
 from backend.storage.training_jobs import TrainingJob
-from backend.storage.training_nodes import TrainingNode
+from backend.storage.training_nodes import CandidateNode, TrainingNode
 from backend.storage.training_rounds import Round
 from backend.storage.unit_of_work import UnitOfWork
 
@@ -157,7 +157,7 @@ def choose_nodes(
     count: int,
     *,
     free_min: int = 0,
-) -> list[NodeId]:
+) -> list[CandidateNode]:
     """The nodes to be asked next in a round, without those that were asked in it.
 
     Raises _TooFew where they are `free_min` at least, but fewer have a free slot now: a round that begins on a market
@@ -172,7 +172,8 @@ def choose_nodes(
     free = {one.node_id for one in others if one.slots_free > 0}
     if len(free.intersection(chosen)) < free_min <= len(chosen):
         raise _TooFew
-    return chosen
+    by_id = {one.node_id: one for one in others}
+    return [by_id[node] for node in chosen]
 
 
 def past_of(nodes: Mapping[NodeId, TrainingNode]) -> dict[NodeId, Past]:

@@ -17,7 +17,8 @@ from backend.storage.tables import TrainingNodeRow
 class TrainingNode:
     """A node in a job: the share of the data that is its own, how often it was asked and how that went.
 
-    One that `declined` is not asked again in that job. `examples` is what its last update was of.
+    One that `declined` is not asked again in that job. `examples` is what its last update was of, `fit_us` how long
+    the longest of its accepted fits took, in microseconds.
     """
 
     job_id: TrainingJobId
@@ -28,6 +29,7 @@ class TrainingNode:
     failed: int = 0
     declined: str | None = None
     examples: int | None = None
+    fit_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +68,11 @@ class TrainingNodeRepository:
         self._connection.execute(
             text(
                 "UPDATE training_nodes t SET asked = v.asked, accepted = v.accepted, failed = v.failed,"
-                " declined = v.declined, examples = v.examples"
+                " declined = v.declined, examples = v.examples, fit_us = v.fit_us"
                 " FROM unnest(CAST(:jobs AS uuid[]), CAST(:nodes AS uuid[]), CAST(:asked AS int[]),"
                 " CAST(:accepted AS int[]), CAST(:failed AS int[]), CAST(:declined AS text[]),"
-                " CAST(:examples AS int[])) AS v (job_id, node_id, asked, accepted, failed, declined, examples)"
+                " CAST(:examples AS int[]), CAST(:fits AS bigint[]))"
+                " AS v (job_id, node_id, asked, accepted, failed, declined, examples, fit_us)"
                 " WHERE t.job_id = v.job_id AND t.node_id = v.node_id"
             ),
             {
@@ -80,6 +83,7 @@ class TrainingNodeRepository:
                 "failed": [one.failed for one in nodes],
                 "declined": [one.declined for one in nodes],
                 "examples": [one.examples for one in nodes],
+                "fits": [one.fit_us for one in nodes],
             },
         )
 

@@ -38,7 +38,7 @@ class Participant:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A participant with its order and work item as they are; `outputs` are what it reported, as its item has them, and
-    `committed_at` when.
+    `committed_at` when; `billed_us` is how long that took, as far as it counts.
 
     `node_alive` is whether its node could be leased: an agent that serves it is up and has beaten lately.
     """
@@ -51,6 +51,7 @@ class Standing:
     item_state: ItemState
     fence: int
     outputs: bytes | None
+    billed_us: int | None
     committed_at: datetime | None
     error: str | None
     node_alive: bool
@@ -89,7 +90,7 @@ class TrainingParticipantRepository:
         rows: Any = self._connection.execute(
             text(f"""
                 SELECT {_PARTICIPANT}, o.state AS order_state, o.reason AS order_reason, o.charged_nano,
-                       i.id AS item_id, i.state AS item_state, i.fence, i.outputs, i.committed_at,
+                       i.id AS item_id, i.state AS item_state, i.fence, i.outputs, i.billed_us, i.committed_at,
                        i.error,
                        {ALIVE} AS node_alive, n.name AS node_name
                 FROM training_participants p

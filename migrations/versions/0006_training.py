@@ -111,6 +111,7 @@ def upgrade() -> None:
         sa.Column("failed", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("declined", sa.Text(), nullable=True),
         sa.Column("examples", sa.Integer(), nullable=True),
+        sa.Column("fit_us", sa.BigInteger(), nullable=True),
         sa.CheckConstraint(
             "partition >= 0 AND asked >= 0 AND accepted >= 0 AND failed >= 0",
             name=op.f("ck_training_nodes_counts_not_negative"),

@@ -124,6 +124,14 @@ def test_an_inference_agent_knows_the_nodes_role_only() -> None:
     assert "SWARMEX_SUPERUSER_PASSWORD" not in known
 
 
+@pytest.mark.parametrize("services", [SERVICES, STACK], ids=["compose", "stack"])
+def test_an_inference_agent_writes_updates_of_training_and_no_other_object(services: dict[str, dict[str, Any]]) -> None:
+    mounts = [
+        volume.rsplit("/var/lib/swarmex/", 1)[1] for volume in services["inference"]["volumes"] if "lib" in volume
+    ]
+    assert mounts == ["objects:ro", "objects/training", "cache"]
+
+
 def test_files_that_are_mounted_exist() -> None:
     mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", []) if mount.startswith("./")]
     assert mounts

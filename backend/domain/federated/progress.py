@@ -61,10 +61,10 @@ def weighted_metrics(reports: Iterable[tuple[int, Mapping[str, float]]]) -> dict
     return {name: value for name, value in means.items() if math.isfinite(value)}
 
 
-def affordable(left_nano: int, wanted: int, least: int, cheapest_nano: int) -> int:
-    """How many participants what is left pays for at worst, `wanted` at most, 0 if not even `least` of them.
-
-    `cheapest_nano` is the worst case of one at the lowest limit that can be expected to trade.
+def affordable(left_nano: int, costs_nano: Iterable[int], least: int) -> int:
+    """How many of the participants with these worst cases what is left pays for, the cheapest first and each with an
+    equal share of it; 0 if not even `least` of them.
     """
-    count = min(wanted, left_nano // cheapest_nano) if cheapest_nano else wanted
+    ascending = enumerate(sorted(costs_nano), 1)
+    count = max((count for count, cost_nano in ascending if count * cost_nano <= left_nano), default=0)
     return count if count >= least else 0

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -126,3 +126,4 @@ class TrainingNodeRow(Base):
     failed: Mapped[int] = mapped_column(server_default=text("0"))
     declined: Mapped[str | None]
     examples: Mapped[int | None]
+    fit_us: Mapped[int | None] = mapped_column(BigInteger)

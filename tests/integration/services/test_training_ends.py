@@ -16,7 +16,7 @@ from backend.services import training_files, training_jobs, training_run
 from backend.storage.objects import ObjectStore
 from tests.integration.services.clock import in_seconds
 from tests.integration.services.registering import register
-from tests.integration.services.training import AIM, Training, sending
+from tests.integration.services.training import AIM, Training, sending, taking
 from tests.market import ASK, Market
 
 pytestmark = pytest.mark.usefixtures("books_in_order")
@@ -80,6 +80,7 @@ def test_central_noise_is_on_the_weights_and_every_update_counts_alike(training:
 def test_a_budget_that_pays_for_no_further_round_ends_the_job_with_what_it_learned(
     training: Training, market: Market
 ) -> None:
+    training.acts = dict.fromkeys((node.id for node in training.nodes), taking(400_000))
     name = training.submit(rounds=50, participants=3, max_budget_nano=2 * FIT_NANO + 5_000)
     ended = training.run(name)
     assert (ended.job.state, ended.job.reason) == (JobState.DONE, EndReason.BUDGET_SPENT)

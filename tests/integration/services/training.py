@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +180,20 @@ class Training:
             sweeper.sweep(self.market.app.uow(), utc_now())
             self.market.settle()
         raise AssertionError(f"{self.show(name)} after {TURNS_MAX} turns")
+
+
+def taking(busy_us: int) -> Fit:
+    """What an honest node does whose engine takes so long, and that has had the part in hand for as long."""
+
+    def fit(training: Training, item: ClaimedItem, task: LocalTask) -> ItemResult:
+        with training.market.app.engine.begin() as connection:
+            connection.execute(
+                text("UPDATE work_items SET claimed_at = claimed_at - :took WHERE id = :id"),
+                {"took": timedelta(microseconds=busy_us), "id": item.item_id},
+            )
+        return replace(honest(training, item, task), busy_us=busy_us)
+
+    return fit
 
 
 def values_of(training: Training, task: LocalTask) -> np.ndarray:

@@ -238,7 +238,7 @@ def test_a_node_has_its_own_share_of_a_jobs_data_and_a_history(lab: Lab) -> None
     job = make(lab.market)
     first, second, third = (TrainingNode(job.id, node.id, place) for place, node in enumerate(lab.nodes))
     changed = [
-        replace(first, asked=2, accepted=1, failed=1, examples=100),
+        replace(first, asked=2, accepted=1, failed=1, examples=100, fit_us=7_000_000),
         replace(second, asked=1, declined="no such trainer"),
     ]
     with lab.market.app.uow() as uow:

@@ -85,8 +85,13 @@ def test_metrics_are_weighted_by_examples_and_each_by_those_that_give_it() -> No
     [(100, 5), (50, 5), (49, 4), (30, 3), (29, 0), (0, 0), (-10, 0)],
 )
 def test_a_round_has_as_many_as_can_be_paid_for_or_none(left: int, count: int) -> None:
-    assert affordable(left, 5, 3, 10) == count
+    assert affordable(left, [10] * 5, 3) == count
 
 
 def test_what_costs_nothing_is_affordable() -> None:
-    assert affordable(0, 5, 3, 0) == 5
+    assert affordable(0, [0] * 5, 3) == 5
+
+
+@pytest.mark.parametrize(("left", "count"), [(100, 4), (99, 3), (18, 3), (17, 0)])
+def test_the_cheapest_are_paid_for_first_and_each_gets_an_equal_share(left: int, count: int) -> None:
+    assert affordable(left, [25, 2, 6, 5], 3) == count
