@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 import psycopg
-from psycopg.types.array import ListBinaryDumper
 from psycopg.types.json import set_json_loads
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
+
+from backend.bootstrap.columns import ColumnDumper
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
@@ -42,7 +43,7 @@ def make_engine(url: str, pool_size: int, max_overflow: int) -> Engine:
 
 
 def _speed_up(raw: "psycopg.Connection", _: object) -> None:
-    raw.adapters.register_dumper(list, ListBinaryDumper)
+    raw.adapters.register_dumper(list, ColumnDumper)
     set_json_loads(orjson.loads, raw)
 
 
