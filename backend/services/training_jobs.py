@@ -37,6 +37,7 @@ __all__ = [
     "JobQuote",
     "JobView",
     "Page",
+    "PlacedJob",
     "RoundView",
     "cancel_job",
     "create_job",
@@ -44,6 +45,7 @@ __all__ = [
     "list_jobs",
     "parse_job_name",
     "participants_of",
+    "place_job",
     "quote_job",
     "rounds_of",
     "show_job",
@@ -62,6 +64,14 @@ class JobView:
     held_nano: int
     counts: Mapping[ParticipantState, int] | None = None
     wanted: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedJob:
+    """A job that was just placed as a workload, with the quote that it was placed at."""
+
+    quote: JobQuote
+    view: JobView
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,37 +117,51 @@ def create_job(
     """Take a job in, to be run; raises as `quote_job`, Forbidden for somebody else's model name, TooLarge for one too
     many.
     """
-
-    def do() -> JobView:
-        checked = training_quotes.checked(uow, now, spec, principal)
-        if spec.name is not None:
-            require_owner(principal, uow.models.versions([spec.name], deleted=True).get(spec.name, {}), spec.name)
-        if uow.training_jobs.open_of(principal.account_id) >= JOBS_OPEN_MAX:
-            raise TooLarge(
-                "too many training jobs are under way",
-                code="too_many_jobs",
-                field="trainer",
-                accepted=f"at most {JOBS_OPEN_MAX} at once",
-            )
-        job = TrainingJob(
-            id=TrainingJobId(new_id()),
-            account_id=principal.account_id,
-            member_id=principal.member_id,
-            trainer_model_id=checked.trainer.ref.model_id,
-            spec=spec,
-            state=JobState.SELECTING,
-            created_at=now,
-            deadline_at=now + timedelta(seconds=spec.deadline_s),
-            claimed_until=now,
-            weights=checked.weights,
-        )
-        uow.training_jobs.add(job)
-        return JobView(job, 0, 0)
-
     with uow:
-        made = once(uow, principal.account_id, idempotency, now, JobView, do)
+        made = once(uow, principal.account_id, idempotency, now, JobView, lambda: _begin(uow, now, principal, spec))
         uow.commit()
     return made
+
+
+def place_job(
+    uow: UnitOfWork, now: datetime, principal: Principal, spec: TrainingSpec, idempotency: Idempotency | None = None
+) -> PlacedJob:
+    """The same, with the quote that the job was placed at."""
+
+    def do() -> PlacedJob:
+        return PlacedJob(training_quotes.quote(uow, now, spec), _begin(uow, now, principal, spec))
+
+    with uow:
+        placed = once(uow, principal.account_id, idempotency, now, PlacedJob, do)
+        uow.commit()
+    return placed
+
+
+def _begin(uow: UnitOfWork, now: datetime, principal: Principal, spec: TrainingSpec) -> JobView:
+    checked = training_quotes.checked(uow, now, spec, principal)
+    if spec.name is not None:
+        require_owner(principal, uow.models.versions([spec.name], deleted=True).get(spec.name, {}), spec.name)
+    if uow.training_jobs.open_of(principal.account_id) >= JOBS_OPEN_MAX:
+        raise TooLarge(
+            "too many training jobs are under way",
+            code="too_many_jobs",
+            field="trainer",
+            accepted=f"at most {JOBS_OPEN_MAX} at once",
+        )
+    job = TrainingJob(
+        id=TrainingJobId(new_id()),
+        account_id=principal.account_id,
+        member_id=principal.member_id,
+        trainer_model_id=checked.trainer.ref.model_id,
+        spec=spec,
+        state=JobState.SELECTING,
+        created_at=now,
+        deadline_at=now + timedelta(seconds=spec.deadline_s),
+        claimed_until=now,
+        weights=checked.weights,
+    )
+    uow.training_jobs.add(job)
+    return JobView(job, 0, 0)
 
 
 def show_job(uow: UnitOfWork, name: str, principal: Principal) -> JobView:

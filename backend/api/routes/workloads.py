@@ -36,6 +36,4 @@ def place_workload(
     """Place a workload: the quote that it was placed at and its orders, or its job; or the reason why not."""
     if isinstance(body, Workload):
         return PlacedWorkload.of(orders.place_workload(market.uow(), now, caller, body.request(), once))
-    spec = body.spec()
-    quote = training_jobs.quote_job(market.uow(), now, spec)  # first: nothing is begun that it refuses
-    return PlacedTraining.of(quote, training_jobs.create_job(market.uow(), now, caller, spec, once))
+    return PlacedTraining.of(training_jobs.place_job(market.uow(), now, caller, body.spec(), once))

@@ -173,6 +173,7 @@ class PlacedTraining(Answer):
     job: TrainingJob
 
     @classmethod
-    def of(cls, quote: service.JobQuote, view: service.JobView) -> Self:
+    def of(cls, placed: service.PlacedJob) -> Self:
         """The wire form of a placed job."""
-        return cls(quote=TrainingQuote.of(quote, view.job.spec), orders=[], job=TrainingJob.of(view))
+        quote = TrainingQuote.of(placed.quote, placed.view.job.spec)
+        return cls(quote=quote, orders=[], job=TrainingJob.of(placed.view))
