@@ -12,7 +12,7 @@ from backend.domain.peers import Peer
 from backend.domain.sealing_keys import HeldKey, KeyStanding
 from backend.domain.tensors import Signature
 from backend.domain.work import AgentBeat, BeatAnswer, ClaimedItem, ItemFailure, ItemResult, ModelRef
-from backend.storage.sealing_keys import NODE_SEALING, held_binds, standing_of
+from backend.storage.node_sealing import NODE_SEALING, held_binds, standing_of
 
 # Of a model only where its items begin: hundreds of one signature would take longer to read than the items.
 _OF_MODEL = ("model_id", "model_name", "model_version", "checksum", "uri", "signature")

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from backend.domain.ids import AccountId, AgentId, NodeId, SealingKeyId
 from backend.domain.sealing_keys import PRESENT_FOR, HeldKey, KeyStanding, KeyState, SealingKey
+from backend.storage.node_sealing import NODE_SEALING, held_binds, standing_of
 from backend.storage.nodes import ALIVE, alive_since
 from backend.storage.rows import update_rows
 from backend.storage.tables import SealingKeyRow
@@ -28,26 +29,6 @@ class Challenge:
     id: SealingKeyId
     challenge: bytes
     answer_digest: bytes
-
-
-def held_binds(agent_id: AgentId, held: Sequence[HeldKey]) -> dict[str, Any]:
-    """What `NODE_SEALING` is called with."""
-    return {
-        "agent": agent_id,
-        "nodes": [key.node_id for key in held],
-        "publics": [key.public for key in held],
-        "answers": [key.answer for key in held],
-    }
-
-
-NODE_SEALING = text(
-    "SELECT * FROM node_sealing(:agent, CAST(:nodes AS uuid[]), CAST(:publics AS bytea[]), CAST(:answers AS bytea[]))"
-)
-
-
-def standing_of(row: Any) -> KeyStanding:
-    """A row of `NODE_SEALING`."""
-    return KeyStanding(row.node_id, row.state and KeyState(row.state), row.challenge)
 
 
 class SealingKeyRepository:

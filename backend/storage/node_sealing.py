@@ -1,0 +1,32 @@
+"""What an agent has of its nodes' keys: one function of the database, called by the owner and by a node's role.
+
+Apart from the repositories, since inference agents need no tables: to import those takes a fifth of their start.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import text
+
+from backend.domain.ids import AgentId
+from backend.domain.sealing_keys import HeldKey, KeyStanding, KeyState
+
+
+def held_binds(agent_id: AgentId, held: Sequence[HeldKey]) -> dict[str, Any]:
+    """What `NODE_SEALING` is called with."""
+    return {
+        "agent": agent_id,
+        "nodes": [key.node_id for key in held],
+        "publics": [key.public for key in held],
+        "answers": [key.answer for key in held],
+    }
+
+
+NODE_SEALING = text(
+    "SELECT * FROM node_sealing(:agent, CAST(:nodes AS uuid[]), CAST(:publics AS bytea[]), CAST(:answers AS bytea[]))"
+)
+
+
+def standing_of(row: Any) -> KeyStanding:
+    """A row of `NODE_SEALING`."""
+    return KeyStanding(row.node_id, row.state and KeyState(row.state), row.challenge)
