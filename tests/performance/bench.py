@@ -7,7 +7,7 @@ from pathlib import Path
 
 from backend.domain.fleet import FleetSpec
 from tests.market import Market
-from tests.performance.pairs import Measure, Pairs, measure
+from tests.performance.pairs import ROUNDS, Measure, Pairs, measure
 from tests.performance.servers import DurableServers
 from tests.performance.system import FLEET, System, running
 
@@ -46,9 +46,9 @@ class Bench:
         with running(url, node_url, redis_url, self.name, self._folder(), members) as system:
             yield system
 
-    def pairs(self, ours: Measure, reference: Measure) -> Pairs:
+    def pairs(self, ours: Measure, reference: Measure, rounds: int = ROUNDS) -> Pairs:
         """Both, measured in turns."""
-        return measure(ours, reference, self.step)
+        return measure(ours, reference, self.step, rounds)
 
     def _folder(self) -> Path:
         folder = self.servers.folder / self.name

@@ -16,7 +16,7 @@ from backend.domain.health import Health
 from tests.performance.bench import POOL, Bench
 from tests.performance.rows import Row, Target
 
-ROUNDS = {1: 5, 10: 2}  # by how many are deployed at once
+ROUNDS = {1: 3, 10: 1}  # by how many are deployed at once
 SECONDS_MAX = {1: 3.0, 10: 10.0}
 NAMES = {1: "deploy_one", 10: "deploy_ten"}
 WELL_MAX_S = 60.0

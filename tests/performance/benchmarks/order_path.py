@@ -18,7 +18,8 @@ from tests.performance.pairs import Measure, Pairs
 from tests.performance.rows import Row, Target
 
 ORDERS = 1_000
-TASKS = 2_000
+TASKS = 1_000
+ROUNDS = 3
 
 
 def run(bench: Bench) -> Iterator[Row]:
@@ -34,9 +35,9 @@ def run(bench: Bench) -> Iterator[Row]:
         def tasks_per_s() -> float:
             return celery.tasks_per_s(TASKS)
 
-        yield _row("order_path", bench.pairs(_orders_per_s(path), tasks_per_s))
+        yield _row("order_path", bench.pairs(_orders_per_s(path), tasks_per_s, ROUNDS))
         runner = _runner(market, path)
-        yield _row("order_path_with_model", bench.pairs(_orders_per_s(path, runner.run), tasks_per_s))
+        yield _row("order_path_with_model", bench.pairs(_orders_per_s(path, runner.run), tasks_per_s, ROUNDS))
         dispatcher.close()
 
 

@@ -20,7 +20,7 @@ from tests.performance.bench import Bench
 from tests.performance.rows import Row, Target
 from tests.performance.system import FLEET, System
 
-ROUNDS = 5
+ROUNDS = 3
 SEED = 1
 MULTIPLICATIONS = 300  # about a second of work
 RECOVERY_MAX_S = 5.0
