@@ -6,25 +6,21 @@ from backend.domain.ids import TransferId
 from backend.domain.ledger import AccountKind, Balance, Hold, HoldState, Transfer, TransferKind
 
 TRANSFER = "t.id, t.kind, t.debit_id, t.credit_id, t.amount_nano, t.hold_id, t.order_id, t.reference, t.original_id"
+# Looked up, not called: see `order_rows`.
+_KINDS = {str(kind): kind for kind in AccountKind}
+_STATES = {str(state): state for state in HoldState}
 HOLD = "h.id, h.account_id, h.amount_nano, h.captured_nano, h.released_nano, h.state, h.expires_at"
 
 
 def read_balance(row: Any) -> Balance:
     """The balance of a ledger account."""
-    return Balance(row.id, AccountKind(row.kind), row.posted_nano, row.reserved_nano)
+    return Balance(row.id, _KINDS[row.kind], row.posted_nano, row.reserved_nano)
 
 
 def read_hold(row: Any) -> Hold:
-    """The hold of the columns HOLD."""
-    return Hold(
-        row.id,
-        row.account_id,
-        row.amount_nano,
-        row.captured_nano,
-        row.released_nano,
-        HoldState(row.state),
-        row.expires_at,
-    )
+    """The hold of a row that begins with the columns HOLD."""
+    id_, account_id, amount_nano, captured_nano, released_nano, state, expires_at, *_ = row
+    return Hold(id_, account_id, amount_nano, captured_nano, released_nano, _STATES[state], expires_at)
 
 
 def read_transfer(row: Any) -> Transfer:

@@ -187,7 +187,7 @@ class OrderRepository:
                 " ORDER BY id FOR UPDATE SKIP LOCKED"
             ),
             {"ids": list(ids)},
-        )
+        ).all()
         return [Running(*row) for row in rows]
 
     def start(self, ids: Collection[OrderId], now: datetime) -> None:
@@ -282,4 +282,5 @@ class OrderRepository:
         )
 
     def _select(self, statement: str, binds: dict[str, Any]) -> list[Order]:
-        return [order_of(row) for row in self._connection.execute(text(statement), binds)]
+        # All at once: one by one the driver hands a thousand rows over in twice the time.
+        return [order_of(row) for row in self._connection.execute(text(statement), binds).all()]

@@ -119,10 +119,10 @@ class WorkRepository:
                 " WHERE order_id = ANY(:orders) AND state = 'waiting' ORDER BY id"
             ),
             {"orders": list(orders)},
-        )
+        ).all()
         waiting: dict[OrderId, list[WaitingItem]] = {}
-        for row in rows:
-            waiting.setdefault(row.order_id, []).append(WaitingItem(row.id, row.us_max))
+        for item, order, us_max in rows:
+            waiting.setdefault(order, []).append(WaitingItem(item, us_max))
         return waiting
 
     def queue(self, units: Sequence[PackedUnit], resend_at: datetime) -> list[Dispatch]:
@@ -213,10 +213,8 @@ class WorkRepository:
                 GROUP BY i.order_id
             """),
             {"orders": list(orders)},
-        )
-        return {
-            row.order_id: Exposure(row.worst_nano, row.leased_nano, row.waiting_us, row.waiting_items) for row in rows
-        }
+        ).all()
+        return {order: Exposure(*exposure) for order, *exposure in rows}
 
     def mark_settled(self, charges: Sequence[tuple[ItemId, int]]) -> None:
         """Items that are charged, and their charges in nano-credits."""

@@ -12,8 +12,8 @@ from scipy.linalg.blas import saxpy
 from backend.domain.federated.updates import Update
 from backend.domain.federated.weights import Floats, columns
 
-# Half a megabyte stays in a core's own cache. Blocks this long are added by several cores at once: on quiet ones that is
-# 1.9 times as fast as one core, on busy ones 1.3 times as slow, since few calls wait for each other (measured).
+# Half a megabyte stays in a core's own cache. Blocks this long are added by several cores at once: two quiet ones are
+# 1.9 times as fast as one, busy ones 1.3 times as slow, since few calls wait for each other (measured).
 WIDTH = 131_072
 
 
