@@ -34,6 +34,7 @@ from backend.services.training_tools import Evaluation, TrainerBroke
 WORKERS = 2  # a job whose updates are many holds up no other
 LOOK_EVERY_S = 0.1
 ANNOUNCE_EVERY_S = 60.0
+SWEEP_EVERY_S = 300.0
 EVALUATE_S_MAX = 300.0
 STOP_TIMEOUT_S = 3.0
 
@@ -94,7 +95,10 @@ class TrainingRoundAgent(DirectAgent):
         self._workers = [
             Thread(target=self._keep_working, name=f"training-{number}", daemon=True) for number in range(WORKERS)
         ]
-        duties = (Chore("trainers", self._announce, ANNOUNCE_EVERY_S),)
+        duties = (
+            Chore("trainers", self._announce, ANNOUNCE_EVERY_S),
+            Chore("late-updates", self._sweep, SWEEP_EVERY_S),
+        )
         names = [*(duty.name for duty in duties), "training"]
         self._presence = Presence(app, self.name, identity, names)
         self._chores = (*duties, Chore("presence", self._presence.tell, TELL_EVERY_S))
@@ -120,11 +124,16 @@ class TrainingRoundAgent(DirectAgent):
 
     def work(self, now: datetime) -> bool:
         """One step with one job; returns whether there was one."""
+        self._host.describe()  # asked once, and first: whoever announces would wait for an evaluation else
         return training_run.work(self.app.uow, now, self.app.objects, self._tools)
 
     def _announce(self, now: datetime) -> bool:
         found = self._host.describe()
         announce(self.uow(), now, [TrainerFacts(one.name, one.description, one.metrics) for one in found])
+        return False
+
+    def _sweep(self, now: datetime) -> bool:
+        training_run.drop_late_updates(self.uow(), now, self.app.objects)
         return False
 
     def _keep_working(self) -> None:

@@ -26,8 +26,11 @@ log = structlog.get_logger(__name__)
 
 
 def evaluate_round(uow: Uow, now: datetime, objects: ObjectStore, tools: Tools, job: TrainingJob) -> bool:
-    """Evaluate the weights of the last round and decide how the job goes on; its updates are not needed any more."""
-    objects.delete_folder(updates_folder(job.id, job.round))
+    """Evaluate the weights of the last round and decide how the job goes on; its updates are not needed any more, nor
+    those that came to the round before it when that was over.
+    """
+    for number in (job.round - 1, job.round):
+        objects.delete_folder(updates_folder(job.id, number))
     metrics = _evaluated(objects, tools, job)
     with uow() as reading:
         most = rounds_of_one(job.spec, reading.training_nodes.of_job(job.id).values())

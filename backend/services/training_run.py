@@ -30,6 +30,8 @@ Uow = Callable[[], UnitOfWork]
 
 GIVE_UP_AFTER = timedelta(hours=1)  # its deadline: what could not be finished by then never will be
 LOOK_EVERY = timedelta(seconds=0.1)  # at a job that has nothing to do but wait, for updates or for nodes
+STRAGGLE = timedelta(minutes=5)  # after a job's end: whoever still fitted for it has lost his claim by then
+SWEPT_FOR = timedelta(hours=1)
 BROKEN_WAIT = timedelta(seconds=5)  # before a job is tried again whose step broke; other jobs do not wait for it
 
 log = structlog.get_logger(__name__)
@@ -77,6 +79,15 @@ def step(uow: Uow, now: datetime, objects: ObjectStore, tools: Tools, job: Train
         if not objects.is_here():  # unless all are away with their store
             raise
         return _lose(uow(), now, job, f"a file of this job is lost: {error}")
+
+
+def drop_late_updates(uow: UnitOfWork, now: datetime, objects: ObjectStore) -> None:
+    """Drop updates that came when their jobs had ended, for SWEPT_FOR; rounds before the last lost theirs already."""
+    with uow:
+        ended = uow.training_jobs.ended_between(now - STRAGGLE - SWEPT_FOR, now - STRAGGLE)
+    for job_id, last in ended:
+        for number in (last, last + 1):
+            objects.delete_folder(updates_folder(job_id, number))
 
 
 @patient

@@ -93,6 +93,14 @@ class TrainingJobRepository:
             ).scalar_one()
         )
 
+    def ended_between(self, start: datetime, end: datetime) -> list[tuple[TrainingJobId, int]]:
+        """Jobs that ended from `start` until before `end`, and how many rounds each has done."""
+        rows = self._connection.execute(
+            text("SELECT id, round FROM training_jobs WHERE ended_at >= :start AND ended_at < :end ORDER BY id"),
+            {"start": start, "end": end},
+        )
+        return [(row.id, row.round) for row in rows]
+
     def claim(self, now: datetime, until: datetime) -> TrainingJob | None:
         """The job that waited longest, for nobody else to look at before `until`."""
         found = self._jobs(

@@ -2,16 +2,18 @@
 
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
-from backend.bootstrap import utc_now
+from backend.bootstrap import new_id, utc_now
 from backend.domain.access import Principal, Role
 from backend.domain.errors import Conflict
 from backend.domain.federated.jobs import Privacy, Target
 from backend.domain.federated.states import EndReason, JobState, ParticipantState
-from backend.domain.federated.tasks import WeightsRef
+from backend.domain.federated.tasks import WeightsRef, update_key
+from backend.domain.ids import ItemId
 from backend.services import training_files, training_jobs, training_run
 from backend.storage.objects import ObjectStore
 from tests.integration.services.clock import in_seconds
@@ -255,6 +257,21 @@ def test_updates_of_a_round_are_gone_when_it_is_over(training: Training) -> None
     keys = [key for key in dict(training.objects.keys()) if key.startswith("training/")]
     assert [key for key in keys if "/updates/" in key] == []
     assert len([key for key in keys if key.endswith(".safetensors")]) == 3
+
+
+def test_an_update_that_comes_when_its_round_is_over_is_dropped_later(training: Training, market: Market) -> None:
+    name = training.submit(rounds=2)
+    training.run_until(name, lambda view: view.job.round == 1)
+    job_id = training_jobs.parse_job_name(name)
+    early, late = (update_key(job_id, number, ItemId(new_id()), 1) for number in (1, 2))
+    training.objects.put(b"of the round before", early)
+    training.run(name)
+    assert not training.objects.exists(early), "gone with the next round's"
+
+    training.objects.put(b"of the last round", late)
+    for minutes, is_there in ((4, True), (6, False)):
+        training_run.drop_late_updates(market.app.uow(), utc_now() + timedelta(minutes=minutes), training.objects)
+        assert training.objects.exists(late) is is_there
 
 
 def test_nobody_sees_or_cancels_a_job_of_somebody_else(training: Training, market: Market) -> None:
