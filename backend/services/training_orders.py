@@ -130,8 +130,8 @@ def _plans(
     }
     if not costs:
         return free
-    spent_nano = uow.training_jobs.charged_of([job.id]).get(job.id, 0) + uow.training_jobs.open_nano_of(job.id)
-    left_nano = job.spec.max_budget_nano - spent_nano
+    charged, held = uow.training_jobs.charged_of([job.id]), uow.training_jobs.open_nano_of([job.id])
+    left_nano = job.spec.max_budget_nano - charged.get(job.id, 0) - held.get(job.id, 0)
     count = affordable(left_nano, costs.values(), least)
     if count == 0:
         return None

@@ -132,18 +132,17 @@ class TrainingJobRepository:
         )
         return {row.job_id: row.charged for row in rows}
 
-    def open_nano_of(self, job_id: TrainingJobId) -> int:
-        """What a job's orders that have not ended may still cost, in nano-credits: what is held for them."""
-        return int(
-            self._connection.execute(
-                text(
-                    "SELECT coalesce(sum(h.amount_nano - h.captured_nano - h.released_nano), 0)::bigint"
-                    " FROM training_participants p JOIN orders o ON o.id = p.order_id JOIN holds h ON h.id = o.hold_id"
-                    " WHERE p.job_id = :job AND o.closed_at IS NULL"
-                ),
-                {"job": job_id},
-            ).scalar_one()
+    def open_nano_of(self, jobs: Collection[TrainingJobId]) -> dict[TrainingJobId, int]:
+        """What orders of jobs that have not ended may still cost, in nano-credits: what is held for them."""
+        rows = self._connection.execute(
+            text(
+                "SELECT p.job_id, sum(h.amount_nano - h.captured_nano - h.released_nano)::bigint AS held"
+                " FROM training_participants p JOIN orders o ON o.id = p.order_id JOIN holds h ON h.id = o.hold_id"
+                " WHERE p.job_id = ANY(:jobs) AND o.closed_at IS NULL GROUP BY p.job_id"
+            ),
+            {"jobs": list(jobs)},
         )
+        return {row.job_id: row.held for row in rows}
 
     def _jobs(self, statement: str, binds: Mapping[str, Any]) -> list[TrainingJob]:
         return [_job(row) for row in self._connection.execute(text(statement), binds)]

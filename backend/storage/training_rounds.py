@@ -1,6 +1,6 @@
 """Rounds of training jobs; the job's row is locked first, as `training_jobs` says."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -52,8 +52,12 @@ class TrainingRoundRepository:
 
     def open_of(self, job_id: TrainingJobId) -> Round | None:
         """The round of a job that is under way; there is one at most."""
-        found = self._rounds("r.job_id = :job AND r.state = 'open'", {"job": job_id})
-        return found[0] if found else None
+        return self.open_among([job_id]).get(job_id)
+
+    def open_among(self, jobs: Collection[TrainingJobId]) -> dict[TrainingJobId, Round]:
+        """The rounds of these jobs that are under way."""
+        found = self._rounds("r.job_id = ANY(:jobs) AND r.state = 'open'", {"jobs": list(jobs)})
+        return {round_.job_id: round_ for round_ in found}
 
     def of_job(self, job_id: TrainingJobId) -> list[Round]:
         """All rounds of a job, those that failed too, by number and attempt."""

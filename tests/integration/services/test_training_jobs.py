@@ -8,7 +8,7 @@ from backend.domain.federated.jobs import JOBS_OPEN_MAX, Privacy, Target
 from backend.domain.idempotency import Idempotency
 from backend.domain.money import US_PER_S
 from backend.domain.orders import OrderState
-from backend.services import orders, settlement, training_jobs
+from backend.services import orders, settlement, training_jobs, training_run
 from tests.integration.services.registering import register, with_key
 from tests.integration.services.training import Training
 from tests.market import ASK, Market, Statements
@@ -119,6 +119,21 @@ def test_jobs_are_listed_newest_first_page_by_page(training: Training, market: M
     assert ([training_jobs.job_name(view.job.id) for view in rest.jobs], rest.more) == (names[:1], False)
     with pytest.raises(Invalid):
         training_jobs.list_jobs(uow, account, limit=101)
+
+
+def test_a_list_takes_as_many_statements_for_many_jobs_as_for_one(market: Market) -> None:
+    training = Training.of(market, 8)
+    counted = []
+    for name in (training.submit(participants=2) for _ in range(4)):
+        training.executor.beat()
+        for _ in range(10):  # the others have just been looked at
+            training_run.work(market.app.uow, utc_now(), training.objects, training.tools)
+        assert training.show(name).wanted == 2
+        with Statements(market.app.engine) as statements:
+            page = training_jobs.list_jobs(market.app.uow(), market.buyer.account_id)
+        assert all(view.held_nano > 0 and view.wanted == 2 for view in page.jobs)
+        counted.append(statements.count)
+    assert len(set(counted)) == 1, counted
 
 
 def test_a_job_under_way_tells_what_is_held_and_how_its_round_stands(training: Training, market: Market) -> None:

@@ -231,7 +231,7 @@ def test_standings_show_order_item_and_node_of_each_participant_in_one_statement
         assert [standing.item_state for standing in late][:2] == [ItemState.SETTLED, ItemState.CANCELLED]
         assert uow.training_jobs.charged_of([job.id]) == {job.id: charged}
         assert uow.training_participants.charged_of([one.id]) == {one.id: charged}
-        assert uow.training_jobs.open_nano_of(job.id) == lab.market.wallet().reserved_nano > 0
+        assert uow.training_jobs.open_nano_of([job.id])[job.id] == lab.market.wallet().reserved_nano > 0
 
 
 def test_a_node_has_its_own_share_of_a_jobs_data_and_a_history(lab: Lab) -> None:
