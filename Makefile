@@ -84,6 +84,9 @@ test-database: $(VENV)/.dev  ## tests that need PostgreSQL
 test-docker: $(VENV)/.dev image  ## tests that need a Docker engine
 	$(call tests,tests,-m docker)
 
+test-torch: $(VENV)/.dev build/torch  ## the PyTorch trainer; puts 5 GB into build/torch
+	@PYTHONPATH=build/torch $(PYTEST) tests/torch $(ARGS)
+
 test-parallel: $(VENV)/.dev  ## every test, on as many workers as there are cores
 	@$(PYTEST) -n auto --benchmark-disable $(ARGS)
 
@@ -136,7 +139,7 @@ help:  ## this list
 .PHONY: demo up down migrate worker image docker-up docker-down benchmark load lint types format lock environment \
     clean help test \
     test-unit test-integration test-e2e chaos test-performance test-fast test-slow test-redis test-database \
-    test-docker test-parallel test-coverage test-ci
+    test-docker test-torch test-parallel test-coverage test-ci
 
 # --- .venv: a stamp for what runs, one for what develops; the second lock contains the first.
 
@@ -165,6 +168,9 @@ $(VENV)/.run: requirements.lock pyproject.toml
 # A peer of the benchmarks stands apart: what it pins is not ours.
 build/peers/litellm:
 	@$(PYTHON) -m venv $@ && $@/bin/pip install --quiet "litellm[proxy]" || { rm -rf $@; exit 1; }
+
+build/torch: | $(VENV)/.dev
+	@$(BIN)/python -m pip install --quiet --no-compile --target $@ "torch>=2.9" || { rm -rf $@; exit 1; }
 
 build/peers/flower:
 	@$(PYTHON) -m venv $@ && $@/bin/pip install --quiet flwr || { rm -rf $@; exit 1; }

@@ -15,6 +15,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
@@ -36,6 +37,9 @@ LOOK_UP_S = 0.02
 NODE_ROLE = "swarmex_node"
 NODE_PASSWORD = "node0of0the0tests"
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+
+# Gigabytes that only one optional trainer wants: `make test-torch` has it.
+collect_ignore = [] if find_spec("torch") else ["torch"]
 
 run_key = pytest.StashKey[tuple[Path, int]]()
 serial = itertools.count(1)

@@ -53,7 +53,7 @@ class DigitsClient:
     def fit(self, parameters: Arrays, config: Config) -> tuple[Arrays, int, Metrics]:
         """Mini-batch gradient descent on the participant's examples; loss and accuracy on them, afterwards."""
         self._check(parameters)
-        features, labels = self._examples()
+        features, labels = examples_of(self.context)
         seeds = [self.context.seed, self.context.partition, whole(config, "round", 0, 0, COUNT_MAX)]
         weights = train(
             parameters,
@@ -71,7 +71,7 @@ class DigitsClient:
     def evaluate(self, parameters: Arrays, _: Config) -> tuple[float, int, Metrics]:
         """Loss and accuracy: the coordinator's on the test set, a participant's on its own examples."""
         self._check(parameters)
-        features, labels = test_examples() if self.context.node is None else self._examples()
+        features, labels = test_examples() if self.context.node is None else examples_of(self.context)
         loss, accuracy = _worth(parameters, features, labels)
         return loss, len(labels), {"accuracy": accuracy}
 
@@ -81,16 +81,21 @@ class DigitsClient:
         if [one.shape for one in parameters] != shapes:
             raise TrainerFailed("its weights are not of this trainer, or of another `hidden`")
 
-    def _examples(self) -> tuple[Floats, Labels]:
-        own = own_examples(self.context)
-        if own is None:
-            return _shared_examples(self.context)
-        features, labels = own
-        if features.ndim != 2 or features.shape[1] != FEATURES or features.dtype.kind not in "biuf":
-            raise TrainerFailed(f"this machine's examples are not rows of {FEATURES} numbers")
-        if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= CLASSES:
-            raise TrainerFailed(f"this machine's labels are not whole numbers of 0 to {CLASSES - 1}")
-        return _scaled(features), labels.astype(np.int64)
+
+def examples_of(context: TrainerContext) -> tuple[Floats, Labels]:
+    """A participant's features, scaled, and labels: this machine's own, or its share of the bundled ones.
+
+    Raises NoData, and TrainerFailed where the machine's own are something else.
+    """
+    own = own_examples(context)
+    if own is None:
+        return _shared_examples(context)
+    features, labels = own
+    if features.ndim != 2 or features.shape[1] != FEATURES or features.dtype.kind not in "biuf":
+        raise TrainerFailed(f"this machine's examples are not rows of {FEATURES} numbers")
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= CLASSES:
+        raise TrainerFailed(f"this machine's labels are not whole numbers of 0 to {CLASSES - 1}")
+    return _scaled(features), labels.astype(np.int64)
 
 
 def _shared_examples(context: TrainerContext) -> tuple[Floats, Labels]:

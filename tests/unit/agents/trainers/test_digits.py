@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from agents.engines.row_proof import rows_keep_apart
 from agents.trainers.base import Arrays, Config, NoData, Trainer, TrainerContext, TrainerFailed
-from agents.trainers.digits import BUNDLED, LINEAR, MLP, test_examples, train_examples
+from agents.trainers.digits import BUNDLED, LINEAR, MLP, examples_of, test_examples, train_examples
 from backend.domain.federated.tasks import Scalar
 from backend.domain.ids import NodeId
 
@@ -66,7 +66,7 @@ def test_one_participant_alone_learns_less_from_two_classes() -> None:
 
 @pytest.mark.parametrize("split", ["iid", "dirichlet", "shards"])
 def test_participants_have_all_examples_once_and_none_of_the_test_set(split: str) -> None:
-    seen = [LINEAR.make(context({"split": split}, one, 30))._examples() for one in range(30)]  # type: ignore[attr-defined]
+    seen = [examples_of(context({"split": split}, one, 30)) for one in range(30)]
     rows = [row.tobytes() for features, _ in seen for row in features]
     assert len(rows) == len(train_examples()[1]) == 1437
     assert sorted(rows) == sorted(row.tobytes() for row in train_examples()[0])
