@@ -124,7 +124,7 @@ def _plans(
     if job.spec.max_budget_nano is None:
         return free
     costs = {
-        node: needed_nano(planned, next(one.spot_nano for one in planned.markets if one.market == markets[node]))
+        node: needed_nano(planned, _spot_nano(planned, markets[node]))
         for node, planned in free.items()
         if isinstance(planned, Plan)
     }
@@ -138,6 +138,12 @@ def _plans(
     cheapest = set(sorted(costs, key=costs.__getitem__)[:count])
     capped = {node: replace(requests[node], max_budget_nano=left_nano // count) for node in costs if node in cheapest}
     return {node: _plan(request, market) for node, request in capped.items()}
+
+
+def _spot_nano(planned: Plan, market: Market) -> int:
+    """The price where a participant would be leased; of all that it may go to the lowest, should that be gone."""
+    spots = {state.market: state.spot_nano for state in planned.markets}
+    return spots.get(market, min(spots.values()))
 
 
 def _plan(request: WorkloadRequest, market: Catalogue) -> Plan | SwarmexError:
