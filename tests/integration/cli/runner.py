@@ -51,6 +51,6 @@ class Cli:
         assert (done.code, done.err) == (1, "")
         error = done.document["error"]
         assert set(error) == {"code", "message", "field", "accepted", "next"}
-        assert error["message"] in plain.err
+        assert error["message"] in plain.err, (error, plain.err)
         assert error["next"] in plain.err
         return error["code"], error["field"]
