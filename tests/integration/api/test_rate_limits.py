@@ -135,7 +135,7 @@ def test_who_guesses_keys_is_not_looked_up_any_more_and_known_keys_work_on(
     refused = [guess for guess in guesses if guess.status_code != 401]
     assert {problem(guess) for guess in refused} == {(429, "rate_limited", "Authorization")}
     assert int(refused[0].headers["Retry-After"]) >= 1
-    # News that this key was made may come late, and make the gateway forget it: then it is looked up with the next guess.
+    # News that this key was made may come late, and make the gateway forget it: it is looked up with the next guess.
     until(lambda: callers.user.get(ME).status_code == 200, "the key is known")
     again = [callers.stranger.get(ME, headers={"Authorization": f"Bearer swx_again{n}"}) for n in range(3)]
     assert again[-1].status_code == 429
