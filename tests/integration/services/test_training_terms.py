@@ -4,7 +4,8 @@ from sqlalchemy import text
 
 from backend.bootstrap import utc_now
 from backend.domain.federated.states import EndReason, JobState
-from backend.services import pricing
+from backend.domain.periods import month
+from backend.services import invoicing, pricing
 from tests.integration.services.training import Training, taking
 from tests.market import ASK, Market
 
@@ -41,3 +42,12 @@ def test_a_budget_counts_each_node_at_the_price_of_its_own_market(market: Market
     name = training.submit(rounds=1, participants=2, max_budget_nano=2 * 5 * ASK + 10)
     assert training.run(name).job.reason is EndReason.BUDGET_SPENT
     assert training.rounds(name) == [], "nobody is asked for what he would not sell"
+
+
+def test_what_a_job_was_charged_is_on_its_owners_invoice(market: Market) -> None:
+    training = Training.of(market, 2)
+    charged_nano = training.run(training.submit(rounds=2, participants=2)).charged_nano
+    now = utc_now()
+    bill = invoicing.preview(market.app.uow(), now, market.buyer, market.buyer.account_id, month(f"{now:%Y-%m}", "UTC"))
+    assert bill.document.total_nano == sum(line.amount_nano for line in bill.lines) == charged_nano > 0
+    assert {line.tier for line in bill.lines} == {"medium"}
