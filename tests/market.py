@@ -125,10 +125,17 @@ class Market:
         return executor
 
     def keep_alive(self, beat: Callable[[], object]) -> None:
-        """Beat now, and again before markets are cleared if that is slow to come: signs of life lapse in seconds."""
+        """Beat now, and again whenever `stay_alive` finds it due, as `clear` does: signs of life lapse in seconds."""
         beat()
         self._beats = (*self._beats, beat)
         self._beaten_s = time.monotonic()
+
+    def stay_alive(self) -> None:
+        """Beat again if that is due."""
+        if time.monotonic() - self._beaten_s > AGENT_LOST_S / 2:
+            for beat in self._beats:
+                beat()
+            self._beaten_s = time.monotonic()
 
     def request(self, **changes: object) -> WorkloadRequest:
         """An inference of one row in tier medium, or as changed."""
@@ -149,10 +156,8 @@ class Market:
 
     def clear(self, now: datetime | None = None) -> int:
         """One epoch of every market, and the holds that follow its prices; returns how many orders got anywhere."""
-        if now is None and time.monotonic() - self._beaten_s > AGENT_LOST_S / 2:
-            for beat in self._beats:
-                beat()
-            self._beaten_s = time.monotonic()
+        if now is None:
+            self.stay_alive()
         at = now or utc_now()
         epoch = allocation.clear_markets(self.app.uow, at)
         holds.lower(self.app.uow(), at, epoch.leased)

@@ -9,6 +9,7 @@ COPIED: tuple[Table, ...] = tuple(
     row.metadata.tables[row.__tablename__]
     for row in (HoldRow, OrderRow, TradeRow, LeaseRow, UnitRow, OutboxRow, ItemRow, TransferRow)
 )
+COPY_TIMEOUT_S = 600
 TO_COPIED = {"order_id", "hold_id", "trade_id", "lease_id", "unit_id"}
 
 
@@ -19,6 +20,7 @@ def copy_all(engine: Engine, copies: int) -> None:
     money was never in a wallet, so the books do not balance afterwards.
     """
     with engine.begin() as connection:
+        connection.execute(text(f"SET LOCAL statement_timeout = '{COPY_TIMEOUT_S} s'"))
         for table in COPIED:
             names = [column.name for column in table.columns]
             values = ", ".join(_older(name) if name == "id" or name in TO_COPIED else f"t.{name}" for name in names)

@@ -27,7 +27,7 @@ def start(tmp_path: Path, request: pytest.FixtureRequest) -> Start:
     """Starts a machine that has the trainer, with its data there."""
     [code] = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
     (tmp_path / "wards.py").write_text(code)
-    [allowed] = re.findall(r"SWARMEX_TRAINERS='(.*?)'", DOCUMENT.read_text())
+    [allowed] = re.findall(r"SWARMEX_TRAINERS='(wards=.*?)'", DOCUMENT.read_text())
 
     def started(data: str | None) -> TrainerHost:
         host = TrainerHost(allowed, data, environment={**os.environ, "PYTHONPATH": str(tmp_path)})

@@ -18,6 +18,7 @@ from backend.services.metrics import Figures
 from tests.integration.api.callers import Callers, problem
 from tests.integration.api.conftest import FUNDS_NANO
 from tests.integration.api.requests import workload
+from tests.integration.api.supply import Supply
 from tests.waiting import PATIENCE_S, until
 
 
@@ -85,7 +86,8 @@ def test_what_the_audits_found_is_shown_by_mode(callers: Callers, market: Swarme
     assert shown["swarmex_ledger_balances_sum_nano"] == 5
 
 
-def test_what_waits_is_shown(callers: Callers, market: Swarmex, supply: object) -> None:
+def test_what_waits_is_shown(callers: Callers, market: Swarmex, supply: Supply) -> None:
+    supply.clearing.clear()
     placed = callers.user.post("/api/v1/orders", json=workload(model="scale"))
     assert placed.status_code == 201
     with market.engine.begin() as connection:

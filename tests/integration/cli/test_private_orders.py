@@ -70,7 +70,8 @@ class Shop:
         return path
 
     def place(self, *options: object, bodies: tuple[dict[str, Any], ...] = (SECRET_BODY,)) -> tuple[object, ...]:
-        """The command line that places requests."""
+        """The command line that places requests, with the nodes alive."""
+        self.market.stay_alive()
         base = ("order", "place", "--account", "buyer", "--model", "doubling", "--tier", "medium")
         return (*base, "--input", self.requests(*bodies), *options)
 
