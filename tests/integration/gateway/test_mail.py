@@ -27,6 +27,12 @@ URL = f"{POLLED}{NODE}/v2/models/m/versions/1/infer"
 Scenario = Callable[[Post, MailPolls], Awaitable[None]]
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stalls for a second is not a Redis that is away."""
+    monkeypatch.setattr(mailbox_module, "REDIS_TIMEOUT_S", PATIENCE_S)
+
+
 def run(redis_url: str, namespace: str, scenario: Scenario) -> None:
     """`scenario` with a gateway's side and, over connections of its own, the side of another process."""
 

@@ -1,5 +1,6 @@
 """Remote nodes for tests: they join over HTTP and hold nothing but what that gave them."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -8,6 +9,7 @@ import httpx
 
 from agents.remote_port import RemoteWorkPort
 from backend.bootstrap import new_id, utc_now
+from backend.domain.errors import SwarmexError
 from backend.domain.ids import AgentId, NodeId, UnitId
 from backend.domain.joining import PROTOCOL, TokenWish
 from backend.domain.work import AgentBeat, ClaimedItem, ItemResult
@@ -31,6 +33,11 @@ class RemoteNode:
     def beat(self) -> bool:
         """Show a sign of life; whether to drain."""
         return self.port.beat(AgentBeat(self.agent_id, "inference", "test", "host", 1)).drain
+
+    def beat_if_known(self) -> None:
+        """The same, unless the test has taken its key or the API from it."""
+        with suppress(SwarmexError):
+            self.beat()
 
     def poll(self, wait_s: float = 0.0) -> list[UnitId]:
         """Units that wait for it."""
@@ -90,6 +97,7 @@ class Remote:
             offered = http.post("/api/v1/node/offer", json={"version": PROTOCOL, "ask": f"{ask / 10**9:.9f}"})
             assert offered.status_code == 201, offered.text
         assert not node.beat()
+        self.market.keep_alive(node.beat_if_known)
         return node
 
     def close(self) -> None:
