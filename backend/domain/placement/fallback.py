@@ -5,6 +5,8 @@ solution; add pairs that would gain more at those prices; again. Prices make bid
 and any prices bound the maximum from above (weak duality), which tells when to stop.
 """
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +20,7 @@ CORE_PAIRS_MAX = 500_000  # that a round adds, unless bids are so many that PAIR
 KEPT_TENTHS = 1  # pairs of the last core stay if they gain as much as the bid's best but for a tenth
 PRICE_STEPS_MAX = 30  # prices that are not quite final still bound the maximum, only less tightly
 SUM_BITS = 62  # sums of gains × slots stay below
+BLOCK_PAIRS = 1 << 17  # that are looked through at a time: a megabyte of gains
 SCATTER = 2_654_435_761  # Knuth's multiplicative hash: bids with the same asks begin at different ones
 
 
@@ -40,31 +43,51 @@ def near_maximum(bid: Positions, ask: Positions, gain: Ints, slots: Ints, demand
     each = _pairs_each(starts, slots, demand)
     core = _scattered(starts, each)
     proven = most
-    net = np.empty_like(gain)  # one for all rounds: filling new pages takes longer than the sums
     for number in range(ROUNDS_MAX):
         flow = exact_maximum(bid[core], ask[core], gain[core], slots[core], demand, supply)
         price = _prices(bid[core], ask[core], gain[core], flow, flow < slots[core], demand, supply)
-        np.subtract(gain, np.take(price, ask, out=net, mode="clip"), out=net)
-        best = _best(net, starts)
+        best = np.concatenate([_best(net, of) for _, of, net in _nets(starts, ask, gain, price)])
         proven = min(proven, int(best @ demand + price @ supply))
         surplus = int(flow @ gain[core])
         if surplus * PPM >= proven * ENOUGH_PPM or number == ROUNDS_MAX - 1:
             break
-        core = _next_core(core, flow, bid, starts, net, best, each)
+        net = gain[core] - price[ask[core]]
+        reached = _best(net, _starts(bid[core], len(demand)))
+        nearly = net >= (reached - best * KEPT_TENTHS // 10)[bid[core]]
+        core = core[(flow > 0) | nearly]
+        core = np.unique(np.concatenate([core, *_better(starts, _nets(starts, ask, gain, price), reached, best, each)]))
     found[core] = flow
     return found
 
 
-def _next_core(core: Ints, flow: Ints, bid: Positions, starts: Ints, net: Ints, best: Ints, each: Ints) -> Ints:
-    """Pairs in use or nearly worth it, and for each bid some that would gain more, with the best one among them."""
-    reached = np.zeros(len(best), np.int64)
-    np.maximum.at(reached, bid[core], net[core])
-    better = np.flatnonzero(net > np.repeat(reached, np.diff(starts)))
-    top = better[net[better] == best[bid[better]]]
-    some = better[_scattered(_starts(bid[better], len(best)), each)]
-    one = top[_scattered(_starts(bid[top], len(best)), np.ones_like(each))]
-    nearly = net[core] >= reached[bid[core]] - best[bid[core]] * KEPT_TENTHS // 10
-    return np.unique(np.concatenate([core[(flow > 0) | nearly], some, one]))
+def _better(
+    starts: Ints, nets: Iterable[tuple[int, Ints, Ints]], reached: Ints, best: Ints, each: Ints
+) -> Iterator[Ints]:
+    """Positions of pairs that gain their bids more than `reached`: some of each bid, and the best one with them."""
+    for first, of, net in nets:
+        bids = slice(first, first + len(of) - 1)
+        better = np.flatnonzero(net > np.repeat(reached[bids], np.diff(of)))
+        among = np.searchsorted(better, of)
+        top = np.flatnonzero(net[better] == np.repeat(best[bids], np.diff(among)))
+        some = _scattered(among, each[bids], first)
+        one = _scattered(np.searchsorted(top, among), np.ones_like(each[bids]), first)
+        yield starts[first] + better[np.concatenate([some, top[one]])]
+
+
+def _nets(starts: Ints, ask: Positions, gain: Ints, price: Ints) -> Iterator[tuple[int, Ints, Ints]]:
+    """Blocks of whole bids: the first bid, where each bid's pairs begin, what each gains at these prices.
+
+    They hold until the next block is asked for. A block fits the processor's cache; all pairs at once would fill new
+    pages, which takes longer than the sums.
+    """
+    first = 0
+    room = np.empty(max(BLOCK_PAIRS, int(np.diff(starts).max())), np.int64)
+    while first < len(starts) - 1:
+        last = max(first + 1, int(np.searchsorted(starts, starts[first] + BLOCK_PAIRS, "right")) - 1)
+        pairs = slice(starts[first], starts[last])
+        net = np.take(price, ask[pairs], out=room[: starts[last] - starts[first]], mode="clip")
+        yield first, starts[first : last + 1] - starts[first], np.subtract(gain[pairs], net, out=net)
+        first = last
 
 
 def _prices(
@@ -76,18 +99,20 @@ def _prices(
     """
     served = np.bincount(bid, flow, len(demand)) >= demand
     sold_out = np.bincount(ask, flow, len(supply)) >= supply
-    used = np.flatnonzero(flow)
+    used = np.flatnonzero((flow > 0) & served[bid])  # in order of bids, as all pairs are
+    users, begin = np.unique(bid[used], return_index=True)
+    used_gain, used_ask = gain[used], ask[used]
+    profit = np.where(served, np.iinfo(np.int64).max, 0)
     missed = np.flatnonzero(room & sold_out[ask])
     missed = missed[np.argsort(ask[missed], kind="stable")]
+    missed_gain, missed_bid = gain[missed], bid[missed]
     asks, firsts = np.unique(ask[missed], return_index=True)
     price = np.zeros(len(supply), np.int64)
     if not len(asks):
         return price
     for _ in range(PRICE_STEPS_MAX):
-        profit = np.full(len(demand), np.iinfo(np.int64).max)
-        np.minimum.at(profit, bid[used], gain[used] - price[ask[used]])
-        profit[~served] = 0
-        raised = np.maximum(price[asks], np.maximum.reduceat(gain[missed] - profit[bid[missed]], firsts))
+        profit[users] = np.minimum.reduceat(used_gain - price[used_ask], begin)
+        raised = np.maximum(price[asks], np.maximum.reduceat(missed_gain - profit[missed_bid], firsts))
         if np.array_equal(raised, price[asks]):
             break
         price[asks] = raised
@@ -118,13 +143,16 @@ def _starts(bid: Positions, bids: int) -> Ints:
     return starts
 
 
-def _scattered(starts: Ints, each: Ints) -> Ints:
-    """At most `each` positions of each bid's pairs, evenly spaced, each bid's beginning elsewhere; ascending."""
+def _scattered(starts: Ints, each: Ints, first: int = 0) -> Ints:
+    """At most `each` positions of each bid's pairs, evenly spaced, each bid's beginning elsewhere; ascending.
+
+    `first` is the number of the first of these bids.
+    """
     count = np.diff(starts)
     taken = np.minimum(count, each)
     firsts = np.cumsum(taken) - taken
     number = np.arange(taken.sum()) - np.repeat(firsts, taken)
-    phase = np.arange(len(count)) * SCATTER % np.maximum(count, 1)
+    phase = np.arange(first, first + len(count)) * SCATTER % np.maximum(count, 1)
     spaced = (number * np.repeat(count, taken) + np.repeat(phase, taken)) // np.repeat(np.maximum(taken, 1), taken)
     positions: Ints = np.repeat(starts[:-1], taken) + spaced
     return positions
