@@ -154,10 +154,7 @@ class TrainerHost:
 
         with self._turn(check):
             try:
-                process = self._ready(check)
-                process.send(request)
-                _receive(process, "begun", IMPORT_S_MAX, check)
-                return _receive(process, "done", seconds_max, check)
+                return _receive(self._begun(request, check), "done", seconds_max, check)
             except _Refused as refused:
                 if refused.last:
                     self._discard()
@@ -169,6 +166,20 @@ class TrainerHost:
             except BaseException:  # it may still be at work
                 self._discard()
                 raise
+
+    def _begun(self, request: Mapping[str, object], check: Callable[[], None]) -> TrainerProcess:
+        """The child at work on a request; one that died since its last answer is replaced, as nothing of it has run."""
+        while True:
+            process = self._ready(check)
+            try:
+                process.send(request)
+                _receive(process, "begun", IMPORT_S_MAX, check)
+            except ProcessEnded:
+                if self._calls == 1:  # a new child: what it is asked ends it
+                    raise
+                self._discard()
+            else:
+                return process
 
     @contextmanager
     def _turn(self, check: Callable[[], None]) -> Iterator[None]:

@@ -22,7 +22,7 @@ from agents.trainers.process import child_environment
 from backend.domain.errors import Invalid
 from backend.domain.federated.tasks import LocalPrivacy, LocalTask, Scalar, WeightsRef
 from backend.domain.ids import NodeId, TrainingJobId
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 ROOT = Path(__file__).parents[3]
 NODE = NodeId(UUID(int=123))
@@ -262,6 +262,20 @@ def test_a_killed_child_is_replaced(host: TrainerHost, weights: Path, tmp_path: 
     psutil.Process(first).kill()
     assert eventually(lambda: not _lives(first))
     host.fit(task("odd-know"), NODE, weights, tmp_path / "update")
+    assert host.pid not in (None, first)
+
+
+def test_a_child_that_dies_before_it_has_begun_is_replaced(host: TrainerHost, weights: Path, tmp_path: Path) -> None:
+    host.fit(task("odd-know"), NODE, weights, tmp_path / "update")
+    first = host.pid
+    assert first is not None
+    child = psutil.Process(first)
+    child.suspend()  # it lives when it is asked
+    with ThreadPoolExecutor() as pool:
+        fitting = pool.submit(host.fit, task("odd-know"), NODE, weights, tmp_path / "update")
+        assert eventually(lambda: host._calls == 2)
+        child.kill()
+        fitting.result(PATIENCE_S)
     assert host.pid not in (None, first)
 
 
