@@ -5,7 +5,7 @@ solution; add pairs that would gain more at those prices; again. Prices make bid
 and any prices bound the maximum from above (weak duality), which tells when to stop.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ def near_maximum(bid: Positions, ask: Positions, gain: Ints, slots: Ints, demand
         reached = _best(net, _starts(bid[core], len(demand)))
         nearly = net >= (reached - best * KEPT_TENTHS // 10)[bid[core]]
         core = core[(flow > 0) | nearly]
-        core = np.unique(np.concatenate([core, *_better(starts, _nets(starts, ask, gain, price), reached, best, each)]))
+        core = _once([core, *_better(starts, _nets(starts, ask, gain, price), reached, best, each)])
     found[core] = flow
     return found
 
@@ -72,6 +72,13 @@ def _better(
         some = _scattered(among, each[bids], first)
         one = _scattered(np.searchsorted(top, among), np.ones_like(each[bids]), first)
         yield starts[first] + better[np.concatenate([some, top[one]])]
+
+
+def _once(positions: Sequence[Ints]) -> Ints:
+    """All of them in order, each once; `np.unique` would hash them, which takes ten times as long (NumPy 2.4)."""
+    every = np.sort(np.concatenate(positions))
+    once: Ints = every[np.flatnonzero(np.diff(every, prepend=-1))]
+    return once
 
 
 def _nets(starts: Ints, ask: Positions, gain: Ints, price: Ints) -> Iterator[tuple[int, Ints, Ints]]:
