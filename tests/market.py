@@ -126,9 +126,10 @@ class Market:
 
     def keep_alive(self, beat: Callable[[], object]) -> None:
         """Beat now, and again whenever `stay_alive` finds it due, as `clear` does: signs of life lapse in seconds."""
+        if not self._beats:  # of several the first is due first
+            self._beaten_s = time.monotonic()
         beat()
         self._beats = (*self._beats, beat)
-        self._beaten_s = time.monotonic()
 
     def stay_alive(self) -> None:
         """Beat again if that is due."""
