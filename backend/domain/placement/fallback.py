@@ -54,8 +54,8 @@ def near_maximum(bid: Positions, ask: Positions, gain: Ints, slots: Ints, demand
         net = gain[core] - price[ask[core]]
         reached = _best(net, _starts(bid[core], len(demand)))
         nearly = net >= (reached - best * KEPT_TENTHS // 10)[bid[core]]
-        core = core[(flow > 0) | nearly]
-        core = _once([core, *_better(starts, _nets(starts, ask, gain, price), reached, best, each)])
+        kept = core[(flow > 0) | nearly]
+        core = _once([kept, *_better(starts, _nets(starts, ask, gain, price), reached, best, each)])
     found[core] = flow
     return found
 
