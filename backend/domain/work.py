@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from backend.domain.ids import AgentId, ItemId, LeaseId, ModelId, NodeId, UnitId
+from backend.domain.records import record
 from backend.domain.tensors import Signature
 
 CLAIM_S = 3.0  # an executor that has not beaten for so long has lost its items
@@ -90,7 +91,7 @@ class BeatAnswer:
     drain: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Dispatch:
     """A message that tells a queue's consumers to claim a unit; `priority` 0 is most urgent.
 
@@ -103,7 +104,7 @@ class Dispatch:
     traces: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class WaitingItem:
     """An item without a unit; `us_max` is what it may be billed at most, twice what it should take."""
 
@@ -111,7 +112,7 @@ class WaitingItem:
     us_max: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Room:
     """A lease that can take `items` more items of `us_max` microseconds together, and the queue of its node.
 
@@ -127,7 +128,7 @@ class Room:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PackedUnit:
     """A message's worth of items, perhaps of many leases, for one queue."""
 

@@ -1,6 +1,6 @@
 """Allocation: clear a market's auction, grant leases, and put the work of the winners into units."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
@@ -19,12 +19,13 @@ from backend.domain.work import (
     UNIT_US_MAX,
     UNITS_PER_SLOT_MAX,
     Room,
+    WaitingItem,
     pack,
     share,
 )
 from backend.messaging.queues import TIER_PRIORITY
 from backend.messaging.spans import clock_ns, finished
-from backend.services.epochs import log_clearing
+from backend.services.epochs import clear_book, log_clearing
 from backend.services.preemption import Cleared, give_notice
 from backend.services.queueing import KEPT, keep_free, own_miss, queue, where_served, withheld
 from backend.storage.ids import new_id
@@ -82,18 +83,26 @@ def clear_market(uow: UnitOfWork, now: datetime, market: Market) -> Epoch:
             bids, asks = withheld(kept, bids, asks)
         bids, reserved = queue(uow, now, market, orders, bids, asks, spot)
         book = Book.of(bids, asks, spot, now, reserved, reserve_nano=spot)
-        epoch_id, clearing = log_clearing(uow, now, market, book, rule.mechanism)
+        epoch_id, clearing = clear_book(book, rule.mechanism)
         by_id = {order.id: order for order in orders}
-        _grant(uow, now, epoch_id, clearing.fills, by_id)
+        if clearing.fills:
+            winners = _winners(uow, clearing.fills, by_id)
+            with uow.sending():
+                uow.orders.start(winners.ids, now)
+                log_clearing(uow, now, market, rule.mechanism, epoch_id, clearing)
+                _grant(uow, now, epoch_id, clearing.fills, by_id, winners)
+        else:
+            log_clearing(uow, now, market, rule.mechanism, epoch_id, clearing)
         cleared = Cleared(market, rule.mechanism, clearing, bids, asks, kept)
         waiting = give_notice(uow, now, cleared, by_id)
-        advanced = _move_on(uow, now, market, clearing, {id_: by_id[id_] for id_ in by_id.keys() - waiting}, kept)
+        without = {id_: by_id[id_] for id_ in clearing.unmatched if id_ not in waiting}
+        advanced = _move_on(uow, now, market, clearing, without, kept)
         uow.emit(Event(Topic.ORDERS_CLEARED, str(market)))
         uow.commit()
-    winners = {fill.order_id for fill in clearing.fills}
-    traces = (by_id[order].traceparent for order in winners)
-    finished("market.clear", started_ns, traces, swarmex__market=str(market), swarmex__leased=len(winners))
-    return Epoch(frozenset(winners), advanced)
+    leased = frozenset(fill.order_id for fill in clearing.fills)
+    traces = (by_id[order].traceparent for order in leased)
+    finished("market.clear", started_ns, traces, swarmex__market=str(market), swarmex__leased=len(leased))
+    return Epoch(leased, advanced)
 
 
 def _first_spot(asks: Sequence[Ask], control: Control) -> int:
@@ -101,69 +110,84 @@ def _first_spot(asks: Sequence[Ask], control: Control) -> int:
     return next_spot(None, Supply(0, 0, min((ask.ask_nano for ask in asks), default=None)), control)
 
 
+@dataclass(frozen=True, slots=True)
+class _Winners:
+    """Who gets leases, and what those depend on besides the auction: known before anything of them is written."""
+
+    ids: Sequence[OrderId]
+    queues: Mapping[NodeId, str]
+    waiting: Mapping[OrderId, list[WaitingItem]]
+    earlier: Sequence[OpenLease]
+
+
+def _winners(uow: UnitOfWork, fills: Sequence[Fill], orders: Mapping[OrderId, Order]) -> _Winners:
+    """Take the nodes' slots; with what waits of the winners' work, and the leases that they had before."""
+    ids = list(dict.fromkeys(fill.order_id for fill in fills))
+    again = [order for order in ids if orders[order].started_at]
+    return _Winners(
+        ids,
+        uow.nodes.take(_slots_by_node(fills)),
+        uow.work.waiting(ids),
+        uow.leases.open_leases(again) if again else (),  # what is left of them has room too
+    )
+
+
 def _grant(
-    uow: UnitOfWork, now: datetime, epoch_id: EpochId, fills: Sequence[Fill], orders: dict[OrderId, Order]
+    uow: UnitOfWork,
+    now: datetime,
+    epoch_id: EpochId,
+    fills: Sequence[Fill],
+    orders: Mapping[OrderId, Order],
+    winners: _Winners,
 ) -> None:
     """Trades and leases for the winners; work is dispatched, sessions begin their first window, if they pay by time."""
-    if not fills:
-        return
-    grants = [
-        Grant(
-            TradeId(new_id()),
-            LeaseId(new_id()),
-            fill.order_id,
-            fill.offer_id,
-            fill.node_id,
-            fill.slots,
-            fill.pays_nano,
-            fill.earns_nano,
+    granted = [
+        (
+            Grant(
+                TradeId(new_id()),
+                LeaseId(new_id()),
+                fill.order_id,
+                fill.offer_id,
+                fill.node_id,
+                fill.slots,
+                fill.pays_nano,
+                fill.earns_nano,
+            ),
+            orders[fill.order_id],
         )
         for fill in fills
     ]
-    uow.leases.grant(epoch_id, grants, now)
-    queues = uow.nodes.take(_slots_by_node(grants))
-    uow.nodes.remember_models({(g.node_id, orders[g.order_id].model_id) for g in grants}, now)
-    uow.orders.start({grant.order_id for grant in grants}, now)
+    uow.leases.grant(epoch_id, [grant for grant, _ in granted], now)
+    uow.nodes.remember_models({(grant.node_id, order.model_id) for grant, order in granted}, now)
     uow.sessions.add_windows(
         [
             Window(
                 WindowId(new_id()),
-                g.lease_id,
+                grant.lease_id,
                 0,
-                orders[g.order_id].hold_id,
+                order.hold_id,
                 now,
                 now + timedelta(seconds=WINDOW_S),
                 "open",
             )
-            for g in grants
-            if orders[g.order_id].workload == SESSION and orders[g.order_id].account_id != POOL_ID
+            for grant, order in granted
+            if order.workload == SESSION and order.account_id != POOL_ID
         ]
     )
-    leases = [  # on the first of an order nothing can be queued, so they need not be read again
+    leases = [  # nothing can be queued on them yet
         OpenLease(
-            g.lease_id,
-            g.order_id,
-            queues[g.node_id],
-            orders[g.order_id].tier,
-            g.slots,
-            0,
-            0,
-            orders[g.order_id].traceparent,
+            grant.lease_id, order.id, winners.queues[grant.node_id], order.tier, grant.slots, 0, 0, order.traceparent
         )
-        for g in grants
-        if orders[g.order_id].started_at is None
+        for grant, order in granted
     ]
-    again = {grant.order_id for grant in grants if orders[grant.order_id].started_at}
-    if again:  # what is left of earlier leases has room too
-        leases += uow.leases.open_leases(again)
-    _fill(uow, now, leases)
+    _fill(uow, now, [*winners.earlier, *leases], winners.waiting)
     uow.emit(Event(Topic.LEASES_GRANTED))
 
 
-def _slots_by_node(grants: Iterable[Grant]) -> dict[NodeId, int]:
+def _slots_by_node(fills: Iterable[Fill]) -> dict[NodeId, int]:
     slots: dict[NodeId, int] = {}
-    for grant in grants:
-        slots[grant.node_id] = slots.get(grant.node_id, 0) + grant.slots
+    for fill in fills:
+        slots[fill.node_id] = slots.get(fill.node_id, 0) + fill.slots
     return slots
 
 
@@ -172,7 +196,7 @@ def _move_on(
     now: datetime,
     market: Market,
     clearing: Clearing,
-    orders: dict[OrderId, Order],
+    orders: Mapping[OrderId, Order],
     kept: Emptying | None,
 ) -> int:
     """Send those of these orders that got nothing to their next market.
@@ -181,11 +205,8 @@ def _move_on(
     """
     moves = []
     advanced = 0
-    for order_id, missed in clearing.unmatched.items():
-        if order_id not in orders:
-            continue
-        order = orders[order_id]
-        miss = own_miss(missed, order)
+    for order_id, order in orders.items():
+        miss = own_miss(clearing.unmatched[order_id], order)
         why = CloseReason(miss.reason)
         place = order.markets.index(str(market)) + 1
         last = place == len(order.markets)
@@ -224,14 +245,18 @@ def dispatch_more(uow: UnitOfWork, now: datetime) -> int:
 
 def dispatch(uow: UnitOfWork, now: datetime, orders: Collection[OrderId]) -> int:
     """Put waiting items of these orders, which the caller has locked, into units as far as their leases have room."""
-    return _fill(uow, now, uow.leases.open_leases(orders)) if orders else 0
+    if not orders:
+        return 0
+    leases = uow.leases.open_leases(orders)
+    return _fill(uow, now, leases, uow.work.waiting({lease.order_id for lease in leases}))
 
 
-def _fill(uow: UnitOfWork, now: datetime, leases: Iterable[OpenLease]) -> int:
+def _fill(
+    uow: UnitOfWork, now: datetime, leases: Iterable[OpenLease], waiting: Mapping[OrderId, list[WaitingItem]]
+) -> int:
     rooms: dict[OrderId, list[Room]] = {}
     for lease in leases:
         rooms.setdefault(lease.order_id, []).append(room_of(lease))
-    waiting = uow.work.waiting(rooms)
     units = pack([part for order, items in waiting.items() for part in share(items, rooms[order])])
     uow.outbox.add(uow.work.queue(units, now + RESEND_AFTER), now)
     if units:

@@ -38,7 +38,9 @@ def lower(uow: UnitOfWork, now: datetime, order_ids: Collection[OrderId]) -> int
         ]
         if excess:
             accounts = uow.ledger.lock(others={holds[release.hold_id].account for release in excess})
-            uow.ledger.write(apply(excess, accounts.balances, holds), now)
+            applied = apply(excess, accounts.balances, holds)
+            with uow.sending():
+                uow.ledger.write(applied, now)
             uow.commit()
     return len(excess)
 

@@ -3,18 +3,18 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from backend.domain.ids import AccountId, EpochId, LeaseId, NodeId, OfferId, OrderId, TradeId
 from backend.domain.pricing import Market
+from backend.domain.records import record
 from backend.domain.tiers import TierName
-from backend.storage.rows import insert_rows
-from backend.storage.tables import LeaseRow, TradeRow
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Grant:
     """A trade and the lease that it gives."""
 
@@ -58,7 +58,7 @@ class Held:
     accelerators: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class OpenLease:
     """An active lease and what is queued or running on it."""
 
@@ -72,6 +72,24 @@ class OpenLease:
     traceparent: str | None = None  # its order's
 
 
+_GRANTED = attrgetter(*Grant.__dataclass_fields__)
+_GRANT = text("""
+    WITH granted AS (
+        SELECT * FROM unnest(CAST(:trades AS uuid[]), CAST(:leases AS uuid[]), CAST(:orders AS uuid[]),
+                             CAST(:offers AS uuid[]), CAST(:nodes AS uuid[]), CAST(:slots AS int[]),
+                             CAST(:pays AS bigint[]), CAST(:earns AS bigint[]))
+               AS v (trade_id, lease_id, order_id, offer_id, node_id, slots, pays_nano, earns_nano)
+    ), traded AS (
+        INSERT INTO trades (id, epoch_id, order_id, offer_id, node_id, slots, price_nano_per_slot_s,
+                            earns_nano_per_slot_s)
+        SELECT trade_id, :epoch, order_id, offer_id, node_id, slots, pays_nano, earns_nano FROM granted
+    )
+    INSERT INTO leases (id, trade_id, order_id, node_id, slots, price_nano_per_slot_s, earns_nano_per_slot_s, state,
+                        granted_at)
+    SELECT lease_id, trade_id, order_id, node_id, slots, pays_nano, earns_nano, 'active', :now FROM granted
+""")
+
+
 class LeaseRepository:
     """Trades and leases."""
 
@@ -79,41 +97,22 @@ class LeaseRepository:
         self._connection = connection
 
     def grant(self, epoch_id: EpochId, grants: Sequence[Grant], now: datetime) -> None:
-        """Record trades and their leases."""
-        insert_rows(
-            self._connection,
-            TradeRow,
-            [
-                {
-                    "id": g.trade_id,
-                    "epoch_id": epoch_id,
-                    "order_id": g.order_id,
-                    "offer_id": g.offer_id,
-                    "node_id": g.node_id,
-                    "slots": g.slots,
-                    "price_nano_per_slot_s": g.pays_nano,
-                    "earns_nano_per_slot_s": g.earns_nano,
-                }
-                for g in grants
-            ],
-        )
-        insert_rows(
-            self._connection,
-            LeaseRow,
-            [
-                {
-                    "id": g.lease_id,
-                    "trade_id": g.trade_id,
-                    "order_id": g.order_id,
-                    "node_id": g.node_id,
-                    "slots": g.slots,
-                    "price_nano_per_slot_s": g.pays_nano,
-                    "earns_nano_per_slot_s": g.earns_nano,
-                    "state": "active",
-                    "granted_at": now,
-                }
-                for g in grants
-            ],
+        """Record trades and their leases, in one statement."""
+        trades, leases, orders, offers, nodes, slots, pays, earns = zip(*map(_GRANTED, grants), strict=True)
+        self._connection.execute(
+            _GRANT,
+            {
+                "epoch": epoch_id,
+                "now": now,
+                "trades": list(trades),
+                "leases": list(leases),
+                "orders": list(orders),
+                "offers": list(offers),
+                "nodes": list(nodes),
+                "slots": list(slots),
+                "pays": list(pays),
+                "earns": list(earns),
+            },
         )
 
     def held(self, market: Market) -> list[Held]:

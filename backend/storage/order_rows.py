@@ -1,6 +1,6 @@
 """An order as its row is."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -12,10 +12,11 @@ from backend.domain.ids import AccountId, HoldId, ModelId, OrderId
 from backend.domain.machines import NO_NEEDS, needs_of
 from backend.domain.orders import CloseReason, OrderState, Strategy
 from backend.domain.pricing import Market
+from backend.domain.records import record
 from backend.domain.tiers import TIERS, TierName
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Order:
     """An order's row; amounts in nano-credits."""
 

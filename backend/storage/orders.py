@@ -1,7 +1,6 @@
 """Orders, from placed to closed."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,13 +9,14 @@ from sqlalchemy import Connection, text
 from backend.domain.ids import AccountId, HoldId, NodeId, OrderId
 from backend.domain.orders import CloseReason, OrderState
 from backend.domain.pricing import Market
+from backend.domain.records import record
 from backend.storage.nodes import NOT_LEFT, alive_since
 from backend.storage.order_rows import COLUMNS, Order, order_of
 from backend.storage.rows import insert_records, update_rows
 from backend.storage.tables import OrderRow
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Move:
     """An order that got nothing: the market to try next, why, what would have matched, and whether that is the end."""
 
@@ -27,7 +27,7 @@ class Move:
     state: OrderState
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Running:
     """An order that has leases, and its first hold."""
 
@@ -36,7 +36,7 @@ class Running:
     hold_id: HoldId
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Settled:
     """What settlement decided about an order: what it was charged altogether, in nano-credits, and whether it ended."""
 

@@ -225,6 +225,22 @@ class UnitOfWork:
                 self.connection.invalidate()
                 raise _away() from error
 
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Statements in it are sent, and nobody waits for their outcome: the database works while the caller goes on.
+
+        Only for such as return nothing. What fails is raised by a later one or at the end, as the driver's error.
+        """
+        driver = driver_of(self.connection)
+        try:
+            with driver.pipeline():
+                yield
+        except psycopg.OperationalError as error:
+            if not driver.broken:
+                raise
+            self.connection.invalidate()
+            raise _away() from error
+
     def commit(self) -> None:
         """Make everything durable, then tell whoever listens."""
         self._tell_outdated()  # before, so that a process that ends right after the commit leaves nothing stale

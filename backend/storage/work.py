@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from backend.domain.ids import AccountId, AgentId, ItemId, NodeId, OrderId, UnitId
 from backend.domain.leases import ItemState
+from backend.domain.records import record
 from backend.domain.work import ATTEMPTS_MAX, Dispatch, PackedUnit, WaitingItem
 from backend.storage.ids import new_id
 from backend.storage.lapses import LAPSE
@@ -16,7 +17,7 @@ from backend.storage.rows import insert_records, insert_rows
 from backend.storage.tables import ItemRow, UnitRow
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NewItem:
     """A work item as an order brings it; one that is `judged` is charged only if it is accepted."""
 
@@ -29,7 +30,7 @@ class NewItem:
     judged: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CommittedItem:
     """An item that ran, with what its charge depends on."""
 
@@ -51,7 +52,7 @@ class Lapsed:
     items: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Left:
     """How many items of an order are not settled yet, and how many never will be."""
 
@@ -59,7 +60,7 @@ class Left:
     dead: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Exposure:
     """What the unsettled items of an order may still cost: those on a lease, and all of them together.
 

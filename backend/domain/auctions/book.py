@@ -20,6 +20,7 @@ from backend.domain.ids import ModelId, NodeId, OfferId, OrderId
 from backend.domain.machines import Machine, Needs, needs_of
 from backend.domain.money import AMOUNT_NANO_MAX
 from backend.domain.orders import Strategy
+from backend.domain.records import record
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -50,7 +51,7 @@ class Bids:
         return len(self.ids)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Kind:
     """What orders of one kind have in common, as far as nodes are concerned."""
 

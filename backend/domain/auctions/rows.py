@@ -8,6 +8,7 @@ from backend.domain.ids import ModelId, NodeId, OfferId, OrderId
 from backend.domain.machines import NO_NEEDS, Machine, Needs
 from backend.domain.orders import Strategy
 from backend.domain.placement import Shortfall
+from backend.domain.records import record
 
 
 class Unmatched(StrEnum):
@@ -20,7 +21,7 @@ class Unmatched(StrEnum):
     OUTBID = "outbid"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Miss:
     """The reason nearest to success, and what would have matched.
 
@@ -34,7 +35,7 @@ class Miss:
     shortfalls: tuple[Shortfall, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Bid:
     """An open order: up to `slots` slots at `limit_nano` per slot-second or less.
 
@@ -69,7 +70,7 @@ class Ask:
     serves: frozenset[ModelId] | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Fill:
     """`slots` slots of an offer go to an order; prices are nano-credits per slot-second.
 

@@ -5,16 +5,17 @@ from datetime import datetime
 
 from backend.domain.ids import HoldId, LedgerAccountId
 from backend.domain.ledger.records import HoldState, Transfer
+from backend.domain.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Post:
     """Move money at once, out of what is available."""
 
     transfer: Transfer
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Reserve:
     """Set money aside on an account."""
 
@@ -24,7 +25,7 @@ class Reserve:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Raise:
     """Set more aside under a hold that is pending."""
 
@@ -32,14 +33,14 @@ class Raise:
     by_nano: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Capture:
     """Move held money, in one step or several: the debit account must be the hold's, `hold_id` must be set."""
 
     transfer: Transfer
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Release:
     """Give back a part of a hold, or all that is left of it; with nothing left it is resolved."""
 

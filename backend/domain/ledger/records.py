@@ -6,6 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from backend.domain.ids import HoldId, LedgerAccountId, OrderId, TransferId
+from backend.domain.records import record
 
 # The market's own accounts; every database is born with them.
 WORLD_ID = LedgerAccountId(UUID("00000000-0000-7000-8000-000000000001"))
@@ -54,7 +55,7 @@ class HoldState(StrEnum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Balance:
     """Money of one ledger account, in nano-credits."""
 
@@ -69,7 +70,7 @@ class Balance:
         return self.posted_nano - self.reserved_nano
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Hold:
     """Money of one account set aside, in nano-credits."""
 
@@ -87,7 +88,7 @@ class Hold:
         return self.amount_nano - self.captured_nano - self.released_nano
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Transfer:
     """Money moved; an immutable fact.
 

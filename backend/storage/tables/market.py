@@ -254,15 +254,18 @@ class EpochRow(Base):
 
 
 class TradeRow(Base):
-    """A match of an order with an offer at the epoch's price; `node_id` repeats the offer's."""
+    """A match of an order with an offer at the epoch's price; `node_id` repeats the offer's.
+
+    What it refers to is checked by a trigger, once for all rows of a statement: see `0007_references.sql`.
+    """
 
     __tablename__ = "trades"
     __table_args__ = (CheckConstraint("slots > 0", name="slots_positive"), Index(None, "order_id"))
 
     id: Mapped[Key]
-    epoch_id: Mapped[UUID] = mapped_column(ForeignKey("epochs.id"))
-    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"))
-    offer_id: Mapped[UUID] = mapped_column(ForeignKey("offers.id"))
+    epoch_id: Mapped[UUID]
+    order_id: Mapped[UUID]
+    offer_id: Mapped[UUID]
     node_id: Mapped[UUID]
     slots: Mapped[int]
     price_nano_per_slot_s: Mapped[Nano]

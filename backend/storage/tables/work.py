@@ -50,8 +50,8 @@ class ModelRow(Base):
 class LeaseRow(Base):
     """The right to slots of a node that a trade gave to an order.
 
-    `order_id` repeats the trade's, whose foreign key holds for both: a second check would cost a lease as much as
-    writing it does. The node is the trade's until balancing moves the lease to another.
+    `order_id` repeats the trade's, which is checked there; trade and node are checked by a trigger, as those of trades
+    are. The node is the trade's until balancing moves the lease to another.
     """
 
     __tablename__ = "leases"
@@ -64,9 +64,9 @@ class LeaseRow(Base):
     )
 
     id: Mapped[Key]
-    trade_id: Mapped[UUID] = mapped_column(ForeignKey("trades.id"))
+    trade_id: Mapped[UUID]
     order_id: Mapped[UUID]
-    node_id: Mapped[UUID] = mapped_column(ForeignKey("nodes.id"))
+    node_id: Mapped[UUID]
     slots: Mapped[int]
     price_nano_per_slot_s: Mapped[Nano]
     earns_nano_per_slot_s: Mapped[Nano]  # the provider's, of which the market's fee is taken

@@ -3,8 +3,10 @@
 import threading
 from uuid import UUID
 
+import psycopg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from backend.storage.contention import ATTEMPTS_MAX, RETRIES, Contention, patient
 from backend.storage.unit_of_work import UnitOfWork
@@ -55,3 +57,18 @@ def test_what_is_given_up_again_and_again_is_told_as_contention(market: Market) 
     with pytest.raises(Contention) as refused:
         hopeless(market.app.uow())
     assert (len(attempts), refused.value.code) == (ATTEMPTS_MAX, "contention")
+
+
+def test_what_is_given_up_while_statements_are_sent_is_told_as_contention_and_other_errors_as_themselves(
+    market: Market,
+) -> None:
+    def send(state: str) -> None:
+        with market.app.uow() as uow, uow.sending():
+            uow.connection.execute(text(f"DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{state}'; END $$"))
+            uow.connection.execute(text("DO $$ BEGIN NULL; END $$"))
+
+    with pytest.raises(Contention):
+        send("40P01")
+    with pytest.raises((DBAPIError, psycopg.Error), match="no"):
+        send("57014")
+    assert market.wallet().wallet_nano > 0  # its connection serves on

@@ -1,45 +1,16 @@
 """A settlement batch whose connection dies at any statement leaves all or nothing, and a rerun completes it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import psycopg
 import pytest
-from sqlalchemy import Connection, Engine, event
 
 from backend.domain.errors import Unavailable
 from backend.domain.orders import OrderState
 from backend.services import audit
+from tests.integration.services.killing import killed_before
 from tests.market import Market, Statements
-from tests.performance.servers import libpq
 
 ORDERS = 3
-
-
-@contextmanager
-def killed_before(engine: Engine, url: str, number: int) -> Iterator[None]:
-    """Kill the backend right before its statement of that number is sent; the commit counts as the last."""
-    seen = 0
-
-    def hit(connection: Connection) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == number:
-            pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]  # psycopg's
-            with psycopg.connect(libpq(url), autocommit=True) as killer:
-                killer.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
-
-    def before_statement(connection: Connection, *_: Any) -> None:
-        hit(connection)
-
-    event.listen(engine, "before_cursor_execute", before_statement)
-    event.listen(engine, "commit", hit)
-    try:
-        yield
-    finally:
-        event.remove(engine, "before_cursor_execute", before_statement)
-        event.remove(engine, "commit", hit)
 
 
 def ready_to_settle(market: Market) -> list[Any]:

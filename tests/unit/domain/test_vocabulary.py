@@ -32,5 +32,6 @@ def test_no_two_names_of_an_enumeration_mean_the_same_word(words: type[StrEnum])
 
 
 @pytest.mark.parametrize("kind", [c for c in CLASSES if is_dataclass(c)], ids=lambda c: c.__name__)
-def test_values_of_the_domain_are_frozen(kind: type) -> None:
-    assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]  # not in the stubs
+def test_values_of_the_domain_are_frozen_or_records_which_are_so_to_the_type_checker(kind: type) -> None:
+    params = kind.__dataclass_params__  # type: ignore[attr-defined]  # not in the stubs
+    assert params.frozen or params.unsafe_hash

@@ -1,0 +1,12 @@
+ALTER TABLE holds RESET (fillfactor);
+DROP TRIGGER leases_refer ON leases;
+DROP TRIGGER trades_refer ON trades;
+DROP TRIGGER leases_stay ON leases;
+DROP TRIGGER trades_stay ON trades;
+DROP TRIGGER nodes_stay ON nodes;
+DROP TRIGGER orders_stay ON orders;
+DROP TRIGGER offers_stay ON offers;
+DROP TRIGGER epochs_stay ON epochs;
+DROP FUNCTION check_leases;
+DROP FUNCTION check_trades;
+DROP FUNCTION refuse_loss;
