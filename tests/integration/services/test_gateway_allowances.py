@@ -17,8 +17,8 @@ from backend.services import orders
 from tests.integration.services.budgeting import limited
 from tests.integration.services.budgeting import used as budget_used
 from tests.integration.services.clock import in_seconds
+from tests.integration.services.killing import killed_before
 from tests.integration.services.pooling import COST_NANO, MOST_NANO, allow, gateway_id, give_back, pooled, used
-from tests.integration.services.test_settlement_crash import killed_before
 from tests.market import ASK, Market, Statements
 
 pytestmark = pytest.mark.usefixtures("books_in_order")
