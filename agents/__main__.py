@@ -138,4 +138,6 @@ def _leave(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
+    # structlog imports it to print tracebacks in colour: a twentieth of the start, and an agent prints lines of JSON.
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # as if it was not installed
     _leave(main())

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-
-import onnxruntime
+from typing import TYPE_CHECKING
 
 from agents.engines.base import InferenceFailed, Loaded, ModelUnusable
 from backend.domain.tensors import Array, as_texts
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 THREADS_PER_RUN = 1
 LOG_ERRORS_ONLY = 3
@@ -17,6 +19,8 @@ class OnnxEngine:
 
     def load(self, path: Path) -> Loaded:
         """A session on the file at `path`; raises ModelUnusable."""
+        import onnxruntime  # with the first model: an agent is well before it has one
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = THREADS_PER_RUN
         options.inter_op_num_threads = 1
@@ -29,7 +33,7 @@ class OnnxEngine:
 
 
 class _OnnxModel:
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, session: "InferenceSession") -> None:
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]
 
