@@ -138,6 +138,8 @@ def _leave(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    # structlog imports it to print tracebacks in colour: a twentieth of the start, and an agent prints lines of JSON.
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # as if it was not installed
+    # As if they were not installed: structlog imports the one to print in colour, where an agent prints JSON, and kombu
+    # the other for messages that no queue takes. A fifteenth of the start.
+    for name in ("rich", "yaml"):
+        sys.modules[name] = None  # type: ignore[assignment]  # which is what keeps a module out
     _leave(main())

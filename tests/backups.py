@@ -30,7 +30,6 @@ class Restored(Market):
         self.node_database = connect_node(
             settings.model_copy(update={"node_database_url": node_url.render_as_string(hide_password=False)})
         )
-        self.node_engine = self.node_database.engine
         self.buyer, self.provider = (
             Principal(None, accounts.show_account(self.app.uow(), name).id, Role.PROVIDER)
             for name in ("buyer", "provider")
@@ -150,4 +149,4 @@ def contents_of(database_url: str) -> dict[str, object]:
 def leave(market: Market) -> None:
     """Close the market's connections, as stopping its processes does."""
     market.app.close()
-    market.node_engine.dispose()
+    market.node_database.close()

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -74,7 +74,6 @@ class Market:
         settings = Settings(data_folder=folder, database_url=database_url, redis_url=redis_url, bus_namespace=namespace)
         self.app = Swarmex(settings, database_url, redis_url)
         self.node_database = connect_node(settings.model_copy(update={"node_database_url": node_database_url}))
-        self.node_engine = self.node_database.engine
         self.buyer = self.account("buyer", 1_000 * NANO_PER_CREDIT)
         self.provider = self.account("provider")
         self.model = self.register("doubling")
@@ -191,7 +190,7 @@ class Market:
     def close(self) -> None:
         """Drop all connections."""
         self.app.close()
-        self.node_engine.dispose()
+        self.node_database.close()
 
 
 class Statements:
@@ -211,3 +210,23 @@ class Statements:
 
     def _seen(self, *_: object) -> None:
         self.count += 1
+
+
+class NodeStatements:
+    """Counts what a node sends to its database while it is entered."""
+
+    def __init__(self, database: NodeDatabase) -> None:
+        self._connections = database.connections
+        self._rows = self._connections.rows
+        self.count = 0
+
+    def __enter__(self) -> "NodeStatements":
+        self._connections.rows = self._counted  # type: ignore[method-assign]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connections.rows = self._rows  # type: ignore[method-assign]
+
+    def _counted(self, statement: str, binds: Mapping[str, object]) -> list[Any]:
+        self.count += 1
+        return self._rows(statement, binds)

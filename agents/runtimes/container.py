@@ -22,6 +22,9 @@ TEMPORARY_BYTES_MAX = 256 * 2**20
 ASK_AFTER_S = 0.25
 WELL_S = 5
 LOOKS_MAX = 10
+FIRST_LOOKS_MAX = (
+    50  # of one that never was well: it starts, and each new question costs what a tenth of its start does
+)
 LOOK_EVERY_S = 0.3
 ASK_TIMEOUT_S = 20  # for all of this on a busy machine
 UNHEALTHY_AFTER = 2  # answers in a row
@@ -42,11 +45,11 @@ def labels_of(member: Member, fleet: str) -> dict[str, str]:
 
 def healthcheck() -> Healthcheck:
     """Whether the agent has beaten since the question was put: a shell's work, since starting Python takes longer."""
-    asked, well = f"{BEAT_FILE}.asked", f"{BEAT_FILE}.well"
+    asked, begun, well = f"{BEAT_FILE}.asked", f"{BEAT_FILE}.begun", f"{BEAT_FILE}.well"
     script = (
-        f": >{asked}; test -e {well} && sleep {WELL_S}; looks=0; "
-        f"until test {BEAT_FILE} -nt {asked}; do looks=$((looks + 1)); "
-        f"test $looks -lt {LOOKS_MAX} || {{ rm -f {well}; exit 1; }}; sleep {LOOK_EVERY_S}; done; : >{well}"
+        f": >{asked}; test -e {well} && sleep {WELL_S}; looks=0; most={FIRST_LOOKS_MAX}; "
+        f"test -e {begun} && most={LOOKS_MAX}; until test {BEAT_FILE} -nt {asked}; do looks=$((looks + 1)); "
+        f"test $looks -lt $most || {{ rm -f {well}; exit 1; }}; sleep {LOOK_EVERY_S}; done; : >{begun}; : >{well}"
     )
     return Healthcheck(
         test=["CMD-SHELL", script],

@@ -1,22 +1,17 @@
-"""Connections to PostgreSQL: pools with limits, and what psycopg has to be told."""
+"""Connections to PostgreSQL by SQLAlchemy: pools with limits."""
 
 import time
 from typing import TYPE_CHECKING
 
-import orjson
 import psycopg
-from psycopg.types.json import set_json_loads
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 
-from backend.bootstrap.columns import ColumnDumper
+from backend.bootstrap.driver import LIMITS, adapt
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
-CONNECT_TIMEOUT_S = 5
-STATEMENT_TIMEOUT_MS = 30_000
-LOCK_TIMEOUT_MS = 10_000
 POOL_TIMEOUT_S = 10
 PING_AFTER_S = 1.0
 
@@ -28,14 +23,8 @@ def make_engine(url: str, pool_size: int, max_overflow: int) -> Engine:
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=POOL_TIMEOUT_S,
-        connect_args={
-            "connect_timeout": CONNECT_TIMEOUT_S,
-            "application_name": "swarmex",
-            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} -c timezone=UTC",
-            "tcp_user_timeout": STATEMENT_TIMEOUT_MS,
-        },
+        connect_args=LIMITS,
     )
-    # A batch is a list per column; written as text, a thousand payloads take a hundred times as long (measured).
     event.listen(engine, "connect", _speed_up)
     event.listen(engine, "checkin", _came_back)
     event.listen(engine, "checkout", _still_there)
@@ -43,8 +32,7 @@ def make_engine(url: str, pool_size: int, max_overflow: int) -> Engine:
 
 
 def _speed_up(raw: "psycopg.Connection", _: object) -> None:
-    raw.adapters.register_dumper(list, ColumnDumper)
-    set_json_loads(orjson.loads, raw)
+    adapt(raw)
 
 
 def _came_back(_: object, record: "ConnectionPoolEntry") -> None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import make_url, text
 
 from backend.bootstrap.engines import make_engine
+from backend.bootstrap.node import NODE_ROLE
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-NODE_ROLE = "swarmex_node"
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
 

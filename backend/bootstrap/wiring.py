@@ -7,13 +7,14 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
 from sqlalchemy import Engine, text
 
+from backend.bootstrap.configuration import settings
 from backend.bootstrap.engines import make_engine
-from backend.bootstrap.schema import NODE_ROLE, enable_node_login, latest_revision, migrate
+from backend.bootstrap.node import NODE_ROLE
+from backend.bootstrap.schema import enable_node_login, latest_revision, migrate
 from backend.config import Settings
-from backend.domain.errors import Invalid, Unavailable
+from backend.domain.errors import Unavailable
 from backend.messaging.account_webhooks import AccountWebhooks
 from backend.messaging.breakers import Breakers
 from backend.messaging.bus import BREAKER_POLICY, Bus
@@ -21,7 +22,6 @@ from backend.messaging.read_cache import BREAKER_POLICY as CACHE_POLICY
 from backend.messaging.read_cache import ReadCache
 from backend.messaging.webhook import BREAKER_POLICY as WEBHOOK_POLICY
 from backend.messaging.webhook import Webhook
-from backend.storage.node_database import NodeDatabase
 from backend.storage.objects import ObjectStore
 
 if TYPE_CHECKING:
@@ -134,16 +134,6 @@ class Swarmex:
             self.breakers.close()
 
 
-def settings() -> Settings:
-    """Settings from the environment; raises Invalid(`invalid_setting`) naming the variable."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        name = f"SWARMEX_{first['loc'][0]}".upper()
-        raise Invalid(f"{name} cannot be used", code="invalid_setting", field=name, accepted=first["msg"]) from None
-
-
 def connect(chosen: Settings | None = None, *, start_servers: bool = True, without_redis: bool = False) -> Swarmex:
     """Wire a deployment; embedded servers stand in for every URL that is not set.
 
@@ -185,19 +175,6 @@ def stop_servers(chosen: Settings | None = None) -> None:
     from backend import embedded
 
     embedded.stop((chosen or settings()).folder)
-
-
-def connect_node(chosen: Settings | None = None) -> NodeDatabase:
-    """What an inference agent gets of the database: a few functions, and no table."""
-    chosen = chosen or settings()
-    if not chosen.node_database_url:
-        raise Unavailable(
-            "an inference agent needs the node role's database URL",
-            code="no_node_database_url",
-            field="SWARMEX_NODE_DATABASE_URL",
-            accepted=f"the manager sets it; by hand, a URL of the role {NODE_ROLE}",
-        )
-    return NodeDatabase(make_engine(chosen.node_database_url, pool_size=2, max_overflow=2))
 
 
 def _kept_secret(path: Path) -> str:

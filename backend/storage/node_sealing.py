@@ -6,8 +6,6 @@ Apart from the repositories, since inference agents need no tables: to import th
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import text
-
 from backend.domain.ids import AgentId
 from backend.domain.sealing_keys import HeldKey, KeyStanding, KeyState
 
@@ -22,8 +20,9 @@ def held_binds(agent_id: AgentId, held: Sequence[HeldKey]) -> dict[str, Any]:
     }
 
 
-NODE_SEALING = text(
-    "SELECT * FROM node_sealing(:agent, CAST(:nodes AS uuid[]), CAST(:publics AS bytea[]), CAST(:answers AS bytea[]))"
+NODE_SEALING = (
+    "SELECT * FROM node_sealing(%(agent)s, CAST(%(nodes)s AS uuid[]), CAST(%(publics)s AS bytea[]),"
+    " CAST(%(answers)s AS bytea[]))"
 )
 
 

@@ -6,11 +6,10 @@ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION. Nothing here holds more th
 
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
-
-import fsspec
 
 PARTIAL = ".part"
 CHUNK_BYTES = 1 << 18
@@ -32,9 +31,26 @@ class ObjectStore:
     """A thin face of one fsspec file system below one root."""
 
     def __init__(self, url: str) -> None:
-        options: dict[str, Any] = S3_OPTIONS if url.startswith(("s3://", "s3a://")) else {}
-        self._files, self._root = fsspec.url_to_fs(url, **options)
-        self._is_s3 = bool(options)
+        self._url = url
+        self._is_s3 = url.startswith(("s3://", "s3a://"))
+        if not url.startswith("file://"):
+            self._opened  # noqa: B018  what cannot be spoken to is said at the start
+
+    @cached_property
+    def _opened(self) -> tuple[Any, str]:
+        """The file system and the root; a folder's when it is first used, since fsspec is slow to import."""
+        import fsspec
+
+        files, root = fsspec.url_to_fs(self._url, **(S3_OPTIONS if self._is_s3 else {}))
+        return files, root
+
+    @property
+    def _files(self) -> Any:
+        return self._opened[0]
+
+    @property
+    def _root(self) -> str:
+        return self._opened[1]
 
     def put_file(self, path: Path, key: str, *, replace: bool = False) -> None:
         """Store a local file; readers see either nothing or the whole of it.

@@ -39,7 +39,7 @@ class SealingKeyRepository:
 
     def show(self, agent_id: AgentId, held: Sequence[HeldKey]) -> list[KeyStanding]:
         """Record what an agent has of its nodes' keys; what the market knows of each, none of another agent's nodes."""
-        return [standing_of(row) for row in self._connection.execute(NODE_SEALING, held_binds(agent_id, held))]
+        return [standing_of(row) for row in self._connection.exec_driver_sql(NODE_SEALING, held_binds(agent_id, held))]
 
     def find(self, key_id: SealingKeyId, *, for_update: bool = False) -> SealingKey | None:
         """The key of that id."""

@@ -17,7 +17,7 @@ from agents.inference.models import LoadedModels
 from agents.model_cache import ModelCache
 from agents.oip_server import OipServer
 from agents.work_port import DirectWorkPort
-from backend.bootstrap import Swarmex, new_id, utc_now
+from backend.bootstrap import Swarmex, connect_node, new_id, utc_now
 from backend.domain.access import Principal, Role
 from backend.domain.ids import AccountId, AgentId
 from backend.domain.nodes import NodeSpec
@@ -42,6 +42,11 @@ def write_model(path: Path) -> Path:
     return path
 
 
+def node_functions(market: Swarmex) -> NodeDatabase:
+    """What nodes may call, called by the owner of the database."""
+    return connect_node(market.settings.model_copy(update={"node_database_url": market.database_url}))
+
+
 class Supply:
     """A node that beats, serves and is allocated, until the block ends."""
 
@@ -53,7 +58,7 @@ class Supply:
         spec = NodeSpec(f"node-{region}", kind, region, SLOTS)
         self.node = nodes.register_node(market.uow(), utc_now(), provider, spec)
         nodes.offer(market.uow(), utc_now(), self.node.id, ASK_NANO, owner)
-        port = DirectWorkPort(NodeDatabase(market.engine), AgentId(new_id()), market.bus)
+        port = DirectWorkPort(node_functions(market), AgentId(new_id()), market.bus)
         self.server = OipServer(Catalogue(port), LoadedModels(ModelCache(folder, market.objects), OnnxEngine()))
         self.agent_id = AgentId(new_id())
         self.endpoint = self.server.endpoint

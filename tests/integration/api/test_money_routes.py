@@ -11,11 +11,10 @@ from backend.domain.access import Spender
 from backend.domain.ids import HoldId
 from backend.domain.work import Dispatch, ItemResult
 from backend.services import audit, escrow, relay, settlement
-from backend.storage.node_database import NodeDatabase
 from tests.integration.api.callers import Callers, Client, problem
 from tests.integration.api.counting import rows
 from tests.integration.api.requests import workload
-from tests.integration.api.supply import Supply
+from tests.integration.api.supply import Supply, node_functions
 from tests.waiting import PATIENCE_S
 
 NANO = 10**9
@@ -188,7 +187,7 @@ def test_anyone_reads_the_fees_and_admins_set_them(callers: Callers, market: Swa
 def charged_order(market: Swarmex, callers: Callers, supply: Supply) -> str:
     """An order of the user that ran on the supply's node."""
     order = callers.user.post("/api/v1/orders", json=workload()).json()
-    database, sent, deadline = NodeDatabase(market.engine), list[Dispatch](), time.monotonic() + PATIENCE_S
+    database, sent, deadline = node_functions(market), list[Dispatch](), time.monotonic() + PATIENCE_S
     while not sent:
         relay.relay(market.uow(), utc_now(), sent.extend)
         assert time.monotonic() < deadline

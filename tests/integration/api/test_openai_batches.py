@@ -21,9 +21,8 @@ from backend.bootstrap import Swarmex, utc_now
 from backend.domain.files import FILES_PER_ACCOUNT_MAX
 from backend.domain.work import Dispatch
 from backend.services import allocation, batch_run, files, relay, settlement
-from backend.storage.node_database import NodeDatabase
 from tests.integration.api.callers import TIMEOUT_S, Callers
-from tests.integration.api.supply import Supply
+from tests.integration.api.supply import Supply, node_functions
 from tests.waiting import until
 
 TURN_S = 0.02
@@ -59,7 +58,7 @@ def client(callers: Callers, url: str) -> Iterator[OpenAI]:
 @pytest.fixture
 def working(market: Swarmex, supply: Supply, tmp_path: Path) -> Iterator[None]:
     """The node runs what it is sent, and the market settles it and works on batches."""
-    port = DirectWorkPort(NodeDatabase(market.engine), supply.agent_id, market.bus)
+    port = DirectWorkPort(node_functions(market), supply.agent_id, market.bus)
     claims = ClaimKeeper(port, every_s=0.2)
     runner = UnitRunner(port, LoadedModels(ModelCache(tmp_path / "runs", market.objects), OnnxEngine()), claims)
     stopped = threading.Event()

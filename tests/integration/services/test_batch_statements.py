@@ -10,7 +10,7 @@ from backend.services import settlement
 from backend.services.batch_collecting import COLLECT_MAX
 from backend.services.batch_placing import PLACE_MAX
 from tests.integration.services.batching import Batching, lines
-from tests.market import Market, Statements
+from tests.market import Market, NodeStatements, Statements
 
 SIZES = (5, 50)  # lines of a chunk
 LIMITS = {"validate": 6, "place": 28, "claim": 1, "commit": 1, "settle": 15, "collect": 10 + COLLECT_MAX, "finish": 9}
@@ -32,12 +32,12 @@ def counted(market: Market, folder: Path, size: int) -> dict[str, int]:
     executor.beat()
     market.clear()
     for dispatch in market.dispatched():
-        with Statements(market.node_engine) as statements:
+        with NodeStatements(market.node_database) as sent:
             items = executor.claim([dispatch])
-        counts["claim"] = max(counts["claim"], statements.count)
-        with Statements(market.node_engine) as statements:
+        counts["claim"] = max(counts["claim"], sent.count)
+        with NodeStatements(market.node_database) as sent:
             assert executor.commit(items)
-        counts["commit"] = max(counts["commit"], statements.count)
+        counts["commit"] = max(counts["commit"], sent.count)
     with Statements(market.app.engine) as statements:
         settlement.settle_finished(market.app.uow(), utc_now())
     counts["settle"] = statements.count

@@ -5,7 +5,7 @@ import pytest
 from backend.bootstrap import utc_now
 from backend.domain.orders import WorkloadRequest
 from backend.services import allocation, holds, orders, settlement
-from tests.market import Market, Statements
+from tests.market import Market, NodeStatements, Statements
 
 SIZES = (10, 100, 1_000)
 LIMITS = {"place": 12, "clear": 18, "lower": 7, "claim": 1, "commit": 1, "settle": 15}
@@ -34,12 +34,12 @@ def test_each_step_of_an_order_takes_as_many_statements_for_ten_orders_as_for_a_
         seen[size]["lower"] = statements.count
         # A unit holds at most 500 items, so a thousand orders make two messages: counted by unit.
         for dispatch in market.dispatched():
-            with Statements(market.node_engine) as statements:
+            with NodeStatements(market.node_database) as sent:
                 items = executor.claim([dispatch])
-            seen[size]["claim"] = statements.count
-            with Statements(market.node_engine) as statements:
+            seen[size]["claim"] = sent.count
+            with NodeStatements(market.node_database) as sent:
                 assert len(executor.commit(items)) == len(items)
-            seen[size]["commit"] = statements.count
+            seen[size]["commit"] = sent.count
         with Statements(market.app.engine) as statements:
             while settlement.settle_finished(market.app.uow(), utc_now()) == settlement.SETTLE_ORDERS_MAX:
                 seen[size]["settle"] = statements.count

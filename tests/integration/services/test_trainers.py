@@ -60,9 +60,7 @@ def test_a_trainer_is_among_no_models(market: Market) -> None:
     with uow:
         assert [model.ref.name for model in uow.models.runnable()] == ["doubling"]
         assert list(uow.backups.model_files()) == [market.model.ref.uri]
-    with market.node_engine.connect() as connection:
-        served = connection.execute(text("SELECT model_name FROM node_models()")).scalars().all()
-    assert served == ["doubling"]
+    assert [model.name for model in market.node_database.models()] == ["doubling"]
 
 
 def test_no_node_is_taken_to_have_a_trainers_file(market: Market) -> None:

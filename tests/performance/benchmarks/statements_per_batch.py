@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tests.market import Market, Statements
+from tests.market import Market, NodeStatements, Statements
 from tests.performance.bench import Bench
 from tests.performance.order_path import OrderPath
 from tests.performance.rows import Row, Target
@@ -43,12 +43,12 @@ def _count(market: Market, path: OrderPath, size: int) -> dict[str, int]:
         path.clear()
     counts["clear"] = statements.count
     for dispatch in path.relay():
-        with Statements(market.node_engine) as statements:
+        with NodeStatements(market.node_database) as sent:
             items = path.claim(dispatch)
-        counts["claim"] = max(counts["claim"], statements.count)
-        with Statements(market.node_engine) as statements:
+        counts["claim"] = max(counts["claim"], sent.count)
+        with NodeStatements(market.node_database) as sent:
             path.commit(items)
-        counts["commit"] = max(counts["commit"], statements.count)
+        counts["commit"] = max(counts["commit"], sent.count)
     looked_at = 1
     while looked_at:
         with Statements(market.app.engine) as statements:

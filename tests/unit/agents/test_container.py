@@ -10,7 +10,14 @@ from agents.oip_server import Address
 from agents.runtimes import container
 from agents.runtimes.base import Member
 from agents.runtimes.choice import default_image
-from agents.runtimes.container import command_of, health_in, healthcheck, labels_of
+from agents.runtimes.container import (
+    FIRST_LOOKS_MAX,
+    LOOKS_MAX,
+    command_of,
+    health_in,
+    healthcheck,
+    labels_of,
+)
 from agents.runtimes.environment import from_label
 from agents.runtimes.inside import ANY_ADDRESS, BEAT_FILE
 from agents.runtimes.published import published_address
@@ -51,12 +58,19 @@ def test_the_question_is_answered_by_beats_that_come_after_it(
     beats: bool, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(container, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(container, "WELL_S", 0)
     beat = tmp_path / "beat"
     script = healthcheck()["Test"][1].replace(str(BEAT_FILE), str(beat))
     beat.touch()
     os.utime(beat, (1, 4_000_000_000) if beats else (1, 1))  # ahead of any question, or long before it
     assert subprocess.run(["sh", "-c", script], timeout=PATIENCE_S, check=False).returncode == code
     assert (tmp_path / "beat.well").exists() == beats
+    os.utime(beat, (1, 1))
+    looks = f"most={LOOKS_MAX if beats else FIRST_LOOKS_MAX}"  # who was well once is given less time
+    traced = subprocess.run(["sh", "-xc", script], timeout=PATIENCE_S, check=False, capture_output=True, text=True)
+    assert traced.returncode == 1
+    assert [line for line in traced.stderr.splitlines() if "most=" in line][-1].endswith(looks)
+    assert not (tmp_path / "beat.well").exists()
 
 
 def test_servers_are_published_where_the_manager_was_told_and_port_0_is_a_free_one() -> None:
