@@ -22,9 +22,7 @@ TEMPORARY_BYTES_MAX = 256 * 2**20
 ASK_AFTER_S = 0.25
 WELL_S = 5
 LOOKS_MAX = 10
-FIRST_LOOKS_MAX = (
-    50  # of one that never was well: it starts, and each new question costs what a tenth of its start does
-)
+FIRST_LOOKS_MAX = 50  # of one that never was well: it still starts, and another question would cost it time
 LOOK_EVERY_S = 0.3
 ASK_TIMEOUT_S = 20  # for all of this on a busy machine
 UNHEALTHY_AFTER = 2  # answers in a row
