@@ -1,17 +1,15 @@
 """`python -m agents KIND`: one agent in this process. Imports are late: start-up time is what they cost."""
 
 import argparse
-import atexit
 import gc
-import logging
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 from uuid import UUID
 
+from agents.leaving import leave
 from backend.domain.fleet import AgentKind
 
 if TYPE_CHECKING:
@@ -98,6 +96,10 @@ def _serve(kind: AgentKind, options: argparse.Namespace, settings: "Settings", i
             from agents.inference.launch import launch
 
         return launch(settings, identity, node=options.node, pool=options.pool)
+    if kind == AgentKind.MANAGER and settings.runtime == "process":
+        from agents.zygote.own import zygote_of_this_process
+
+        zygote_of_this_process().warm()  # imports while we do, on another core
     module, name, _ = DIRECT[kind]
     with _importing():
         kind_of_agent = getattr(import_module(module), name)
@@ -128,18 +130,9 @@ def _pool(name: str) -> str:
     return name
 
 
-def _leave(code: int) -> NoReturn:
-    """End without the interpreter's own farewell: a thread that outlived its time and logs meanwhile would abort it."""
-    atexit._run_exitfuncs()
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
 if __name__ == "__main__":
     # As if they were not installed: structlog imports the one to print in colour, where an agent prints JSON, and kombu
     # the other for messages that no queue takes. A fifteenth of the start.
     for name in ("rich", "yaml"):
         sys.modules[name] = None  # type: ignore[assignment]  # which is what keeps a module out
-    _leave(main())
+    leave(main())

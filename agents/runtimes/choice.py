@@ -8,6 +8,7 @@ from typing import Literal
 from agents.runtimes.base import Runtime
 from agents.runtimes.environment import Deployment, environment_of
 from agents.runtimes.process import ProcessRuntime
+from agents.zygote.own import zygote_of_this_process
 
 RuntimeName = Literal["process", "docker", "swarm"]
 
@@ -33,7 +34,8 @@ def choose(choice: RuntimeChoice, deployment: Deployment, own: Mapping[str, str]
 
         placement = tuple(filter(None, (one.strip() for one in (choice.placement or "").split(","))))
         return SwarmRuntime(deployment, image, own, placement)
-    return ProcessRuntime(deployment.fleet, deployment.folder, lambda member: environment_of(member, deployment, own))
+    environment = lambda member: environment_of(member, deployment, own)  # noqa: E731
+    return ProcessRuntime(deployment.fleet, deployment.folder, environment, zygote_of_this_process())
 
 
 def default_image() -> str:

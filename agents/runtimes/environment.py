@@ -15,7 +15,7 @@ FLEET_MEMBER = "SWARMEX_FLEET_MEMBER"
 METRICS_PORT = "SWARMEX_METRICS_PORT"
 
 # Of the manager's own environment: what Python, the C library, TLS, object stores and OpenTelemetry need.
-PASSED_PREFIXES = ("AWS_", "COVERAGE_", "COV_CORE_", "LC_", "MKL_", "OMP_", "OPENBLAS_", "ORT_", "OTEL_", "PYTHON")
+PASSED_PREFIXES = ("AWS_", "LC_", "MKL_", "OMP_", "OPENBLAS_", "ORT_", "OTEL_", "PYTHON")
 PASSED = {
     "HOME",
     "LANG",
@@ -63,7 +63,7 @@ def environment_of(member: Member, deployment: Deployment, own: Mapping[str, str
 
     The port for metrics stays the manager's own: members may share its machine.
     """
-    passed = {name: value for name, value in own.items() if name in PASSED or name.startswith(PASSED_PREFIXES)}
+    passed = passed_on(own)
     shared = {
         FLEET: deployment.fleet,
         FLEET_NAME: member.name,
@@ -88,10 +88,17 @@ def environment_of(member: Member, deployment: Deployment, own: Mapping[str, str
     )
 
 
+def passed_on(own: Mapping[str, str]) -> dict[str, str]:
+    """What every process gets of an environment: nothing of the market's, nothing of the operator's."""
+    return {name: value for name, value in own.items() if name in PASSED or name.startswith(PASSED_PREFIXES)}
+
+
 def to_label(member: Member) -> str:
     """A member as the text of one label."""
     limits = member.resources and [member.resources.cpu, member.resources.memory_mb]
-    return json.dumps([member.name, member.number, member.kind, list(member.arguments), member.image, limits])
+    return json.dumps(
+        [member.name, member.number, member.kind, list(member.arguments), member.image, limits], ensure_ascii=False
+    )
 
 
 def from_label(label: str) -> Member | None:

@@ -1,13 +1,12 @@
-"""Members as processes of this machine, each in a session of its own, with its labels in its environment.
+"""Members as processes of this machine, each in a session of its own, with its labels in its title.
 
-They outlive the manager on purpose; the next one finds them by their labels. Linux.
+They are forked from a zygote. They outlive it and the manager on purpose; the next one finds them by their titles.
+Linux.
 """
 
 import builtins
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,54 +15,44 @@ import psutil
 import structlog
 
 from agents.runtimes.base import LOG_LINES_MAX, Member, Running, StopsFirst
-from agents.runtimes.environment import FLEET, FLEET_MEMBER, from_label
+from agents.runtimes.environment import from_label, to_label
 from agents.runtimes.faces import FACES
 from agents.runtimes.logs import Logs
+from agents.zygote.birth import Birth
+from agents.zygote.client import Child, Zygote
+from backend.domain.titles import Title
 
-ROOT = Path(__file__).parent.parent.parent
 START_FIELD = 19  # of /proc/<pid>/stat, counted from what follows the name
 
 log = structlog.get_logger(__name__)
 
 
 class ProcessRuntime(StopsFirst):
-    """Child processes with their output in `<data folder>/logs`."""
+    """Processes with their output in `<data folder>/logs`."""
 
-    def __init__(self, fleet: str, folder: Path, environment_of: Callable[[Member], dict[str, str]]) -> None:
+    def __init__(
+        self, fleet: str, folder: Path, environment_of: Callable[[Member], dict[str, str]], zygote: Zygote
+    ) -> None:
         self._fleet = fleet
         self._environment_of = environment_of
+        self._zygote = zygote
         self._logs = Logs(folder / "logs")
-        self._children: dict[int, tuple[Member, subprocess.Popen[bytes]]] = {}
+        self._children: list[tuple[Member, Child]] = []
 
     def list(self) -> builtins.list[Running]:
         self._collect_ended()
-        # Our own are known without their labels, which the kernel shows a moment after a process has started.
-        found = [_running(member, pid) for pid, (member, _) in self._children.items()]
-        for pid in psutil.pids():
-            if pid in self._children:
-                continue
-            # What a member starts inherits its labels, but does not lead its session.
-            with suppress(psutil.Error, OSError):
-                if os.getsid(pid) == pid and (running := self._recognise(psutil.Process(pid))) is not None:
-                    found.append(running)
-        return found
+        found = (self._recognise(pid) for pid in psutil.pids())
+        return [running for running in found if running is not None]
 
     def start(self, member: Member) -> Running:
-        environment = self._environment_of(member)
+        title = Title(member.label, self._fleet, to_label(member))
+        birth = Birth(_module(member), _arguments(member), self._environment_of(member), str(title))
         output = self._logs.open(member.label)
         try:
-            child = subprocess.Popen(
-                _command(member),
-                env=environment,
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+            child = self._zygote.fork(birth, output)
         finally:
             os.close(output)
-        self._children[child.pid] = (member, child)
+        self._children.append((member, child))
         log.info("member.started", member=member.label, kind=member.kind, pid=child.pid)
         return _running(member, child.pid)
 
@@ -85,19 +74,24 @@ class ProcessRuntime(StopsFirst):
     def tidy(self) -> None:
         self._logs.trim()
 
-    def _recognise(self, process: psutil.Process) -> Running | None:
-        """The member that `process` is, if it lives and is of this fleet; psutil.Error for others'."""
-        environment = process.environ()
-        if environment.get(FLEET) != self._fleet or process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        member = from_label(environment.get(FLEET_MEMBER, ""))
-        return None if member is None else _running(member, process.pid)
+    def _recognise(self, pid: int) -> Running | None:
+        """The member that a process is, if it lives, is of this fleet and this user's."""
+        with suppress(OSError):
+            process = Path(f"/proc/{pid}")
+            command = (process / "cmdline").read_bytes().rstrip(b"\0").decode(errors="replace")
+            title = Title.of(command)  # none of a zombie's
+            if title is not None and title.fleet == self._fleet and process.stat().st_uid == os.geteuid():
+                member = from_label(title.facts)
+                # What a member forks inherits its title, but does not lead its session.
+                if member is not None and os.getsid(pid) == pid:
+                    return _running(member, pid)
+        return None
 
     def _collect_ended(self) -> None:
-        for pid, (member, child) in list(self._children.items()):
-            if (code := child.poll()) is not None:
-                del self._children[pid]
-                log.info("member.ended", member=member.label, pid=pid, code=code)
+        for member, child in self._children:
+            if child.poll():
+                log.info("member.ended", member=member.label, pid=child.pid, code=child.code)
+        self._children = [one for one in self._children if not one[1].ended]
 
 
 def _running(member: Member, pid: int) -> Running:
@@ -123,7 +117,10 @@ def _started_s(pid: int) -> float:
     return int(after_name[START_FIELD]) / os.sysconf("SC_CLK_TCK")
 
 
-def _command(member: Member) -> builtins.list[str]:
+def _module(member: Member) -> str:
     face = FACES.get(member.kind)
-    module = ("agents", member.kind) if face is None else (face.module,)
-    return [sys.executable, "-m", *module, *member.arguments]
+    return f"{'agents' if face is None else face.module}.__main__"
+
+
+def _arguments(member: Member) -> tuple[str, ...]:
+    return member.arguments if member.kind in FACES else (str(member.kind), *member.arguments)

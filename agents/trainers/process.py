@@ -16,7 +16,7 @@ END_S = 2.0  # for a process that is asked to end
 END = b""  # after the last line
 
 # What Python, the C library, number crunchers and TLS need. No keys, no passwords, none of the market's addresses.
-PASSED_PREFIXES = ("COVERAGE_", "COV_CORE_", "CUDA_", "LC_", "MKL_", "NVIDIA_", "OMP_", "OPENBLAS_", "PYTHON")
+PASSED_PREFIXES = ("CUDA_", "LC_", "MKL_", "NVIDIA_", "OMP_", "OPENBLAS_", "PYTHON")
 PASSED = {"HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # unless it says otherwise
 

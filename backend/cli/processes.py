@@ -1,5 +1,6 @@
 """Finds and ends the processes of one data folder, by what they show of themselves: no pid file to go stale. Linux."""
 
+import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -9,9 +10,9 @@ from pathlib import Path
 import psutil
 
 from backend.domain.fleet import fleet_label
+from backend.domain.titles import Title
 
 MANAGER = ["-m", "agents", "manager"]
-FLEET = "SWARMEX_FLEET"  # in the environment of every member of a fleet
 FOLDER = "SWARMEX_DATA_FOLDER"
 DEFAULT_FOLDER = ".swarmex"
 KILL_WAIT_S = 5.0
@@ -26,7 +27,7 @@ def manager_of(folder: Path) -> psutil.Process | None:
 def members_of(folder: Path) -> list[psutil.Process]:
     """The agents of a data folder that run, whether their manager does or not."""
     label = fleet_label(str(folder))
-    return _found(lambda process: process.environ().get(FLEET) == label)
+    return _found(lambda process: _fleet_of(process) == label)
 
 
 def end(processes: Sequence[psutil.Process], grace_s: float) -> bool:
@@ -37,6 +38,11 @@ def end(processes: Sequence[psutil.Process], grace_s: float) -> bool:
     _send(left, signal.SIGKILL)
     _await_gone(left, KILL_WAIT_S)
     return False
+
+
+def _fleet_of(process: psutil.Process) -> str | None:
+    title = Title.of(" ".join(process.cmdline()))
+    return title.fleet if title and process.uids().real == os.getuid() else None
 
 
 def _is_manager(process: psutil.Process, folder: Path) -> bool:

@@ -14,8 +14,8 @@ REPLICAS_MAX = 100
 DRAIN_MAX_S = 120.0  # an agent that is asked to leave may finish what it has in hand for so long
 CPU_MAX = 256.0
 MEMORY_MB_MIN, MEMORY_MB_MAX = 32, 1 << 22
-ARGUMENTS_MAX = 20
-ARGUMENT_CHARS_MAX = 200
+ARGUMENTS_MAX = 8
+ARGUMENT_CHARS_MAX = 64  # all of a member has to fit into the title of its process
 _IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._/:@-]{0,254}", re.ASCII)
 
 

@@ -1,6 +1,5 @@
 """What every runtime promises to the manager, held against the real engine, a real cluster and real processes."""
 
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +7,9 @@ import pytest
 from agents.runtimes import process
 from backend.domain.fleet import Resources
 from backend.domain.health import Health
-from tests.docker.fleets import STUB_PROGRAM, Fleet, fleet_of, member
+from tests.docker import stub_agents
+from tests.docker.fleets import Fleet, fleet_of, member
+from tests.forked import shared_zygote
 from tests.waiting import until
 
 ENGINE = [pytest.mark.docker, pytest.mark.slow]
@@ -23,8 +24,8 @@ KINDS = [
 def fleet(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     """An empty fleet of one kind of runtime; nothing of it is left after the test."""
     if request.param == "process":
-        command = [sys.executable, str(STUB_PROGRAM)]
-        monkeypatch.setattr(process, "_command", lambda one: [*command, one.kind.value, *one.arguments])
+        shared_zygote()
+        monkeypatch.setattr(process, "_module", lambda _: stub_agents.__name__)
         image = "unused"
     else:
         image = request.getfixturevalue("stub_image")

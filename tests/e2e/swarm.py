@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from backend.domain.orders import OrderState
 from backend.storage.models import Model
 from backend.storage.nodes import Node
 from backend.storage.order_rows import Order
+from tests.forked import Forked
 from tests.market import Market
 from tests.onnx_files import write_slow
 from tests.own_redis import OwnRedis
@@ -32,7 +32,7 @@ class Swarm:
         self.market = Market(database_url, node_database_url, redis.url, namespace, folder)
         self.redis = redis
         self.folder = folder
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, Forked | subprocess.Popen[bytes]] = {}
         self._common = {
             "SWARMEX_REDIS_URL": redis.url,
             "SWARMEX_BUS_NAMESPACE": namespace,
@@ -41,32 +41,21 @@ class Swarm:
         self._owner = self._common | {"SWARMEX_DATABASE_URL": database_url}
         self._node = self._common | {"SWARMEX_NODE_DATABASE_URL": node_database_url}
 
-    def start(self, kind: str, *arguments: str, name: str | None = None) -> subprocess.Popen[bytes]:
+    def start(self, kind: str, *arguments: str, name: str | None = None) -> Forked:
         """Start an agent; its log is `<folder>/<name>.log`."""
         name = name or kind
         clean = {k: v for k, v in os.environ.items() if not k.startswith("SWARMEX_")}
         urls = self._node if kind == "inference" else self._owner
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "agents", kind, *arguments],
-                env=clean | urls | {"SWARMEX_AGENT_NAME": name},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        return self.processes[name]
+        environment = clean | urls | {"SWARMEX_AGENT_NAME": name}
+        agent = Forked("agents.__main__", (kind, *arguments), environment, self.folder / f"{name}.log")
+        self.processes[name] = agent
+        return agent
 
     def start_api(self) -> str:
         """Start an API on a free port; its address."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith("SWARMEX_")}
-        with (self.folder / "api.log").open("ab") as log:
-            self.processes["api"] = subprocess.Popen(
-                [sys.executable, "-m", "backend.api"],
-                env=clean | self._owner | {"SWARMEX_API_PORT": "0"},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        environment = clean | self._owner | {"SWARMEX_API_PORT": "0"}
+        self.processes["api"] = Forked("backend.api.__main__", (), environment, self.folder / "api.log")
         address = self.folder / "api.url"
         self.until(address.exists, "the API tells its address")
         return address.read_text().strip()

@@ -17,6 +17,8 @@ import pytest
 import tritonclient.grpc as triton
 
 from backend import embedded
+from backend.domain.fleet import fleet_label
+from backend.domain.titles import Title
 from tests.waiting import until
 
 RUN_TIMEOUT_S = 400
@@ -57,13 +59,15 @@ class Folder:
         return json.loads(self.run(*arguments, "--json"))
 
     def processes(self) -> list[str]:
-        """Command lines of all that runs in the folder: servers by their arguments, agents by their settings."""
+        """Command lines of all that runs in the folder: servers by arguments, agents by titles or settings."""
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
                 shown = " ".join(process.cmdline())
                 told = process.environ() if process.uids().real == os.getuid() else {}
-                mine = str(self.path) in shown or any(str(self.path) in value for value in told.values())
+                title = Title.of(shown)
+                member = title is not None and title.fleet == fleet_label(str(self.path))
+                mine = member or str(self.path) in shown or any(str(self.path) in value for value in told.values())
                 if mine and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(shown)
         return found

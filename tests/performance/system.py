@@ -12,6 +12,7 @@ from backend.cli.deployment import Deployment
 from backend.domain.access import Role
 from backend.domain.fleet import AgentKind, FleetSpec
 from backend.services import accounts, fleet
+from tests.forked import shared_zygote
 from tests.market import Market
 
 POOL = "load"
@@ -80,6 +81,7 @@ def running(
         market.node("node-cloud", SLOTS_PER_NODE, pool=POOL, kind="cloud")  # for the tiers that go to no other class
         key = accounts.create_key(market.app.uow(), utc_now(), market.buyer.account_id, Role.USER, "load")
         fleet.set_desired(market.app.uow(), members)
+        shared_zygote()
         deployment.start_manager(wired)
         yield System(deployment.await_ready(wired, members), key.secret, market)
     finally:

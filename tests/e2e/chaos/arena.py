@@ -1,8 +1,6 @@
 """A whole market under its manager with orders in flight, and the hands that break parts of it."""
 
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,7 +13,6 @@ import psutil
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from agents.runtimes.environment import from_label
 from backend.bootstrap import Settings, Swarmex, utc_now
 from backend.cli import processes
 from backend.cli.deployment import Deployment
@@ -26,6 +23,8 @@ from backend.storage.order_rows import Order
 from tests.e2e.chaos.proof import prove
 from tests.e2e.chaos.recovery import Recovery, recovery
 from tests.e2e.chaos.servers import BreakableServers
+from tests.fleets import members_of
+from tests.forked import Forked, shared_zygote
 from tests.market import Market
 from tests.onnx_files import request, write_doubling, write_slow
 from tests.waiting import PATIENCE_S
@@ -79,7 +78,7 @@ class Arena:
         self.placed: list[OrderId] = []
         self._struck_at: datetime | None = None
         self.faults: list[str] = []
-        self._own: list[subprocess.Popen[bytes]] = []
+        self._own: list[Forked] = []
 
     def open(self) -> None:
         """Nodes, a model that takes some milliseconds, one that cannot be run, and the fleet; returns when all live."""
@@ -100,20 +99,15 @@ class Arena:
 
     def start_manager(self) -> None:
         """Start a manager unless one lives; returns at once."""
+        shared_zygote()
         self._deployment.start_manager(self._wired)
 
-    def start_agent(self, name: str, *arguments: str) -> "subprocess.Popen[bytes]":
+    def start_agent(self, name: str, *arguments: str) -> Forked:
         """Start an inference agent of the arena's pool that no manager looks after."""
         environment = dict(self.environment) | {"SWARMEX_AGENT_NAME": name}
         del environment["SWARMEX_DATABASE_URL"]
-        with (self.folder / "logs" / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "agents", "inference", "--pool", POOL, *arguments],
-                env=environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        log = self.folder / "logs" / f"{name}.log"
+        process = Forked("agents.__main__", ("inference", "--pool", POOL, *arguments), environment, log)
         self._own.append(process)
         self.until(lambda: self.query("SELECT 1 FROM agents WHERE name = :name", name=name), f"{name} is up")
         return process
@@ -146,11 +140,9 @@ class Arena:
     def members(self, kind: AgentKind) -> dict[str, psutil.Process]:
         """The processes of a kind, by their names."""
         found = {}
-        for process in processes.members_of(self.folder):
-            with suppress(psutil.Error):
-                member = from_label(process.environ()["SWARMEX_FLEET_MEMBER"])
-                if member is not None and member.kind is kind:
-                    found[member.label] = process
+        for process, member in members_of(self.folder):
+            if member.kind is kind:
+                found[member.label] = process
         return found
 
     def kill(self, kind: AgentKind) -> str:

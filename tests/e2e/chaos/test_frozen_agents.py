@@ -2,7 +2,6 @@
 
 import re
 import signal
-import subprocess
 from collections.abc import Callable
 from uuid import UUID
 
@@ -11,6 +10,7 @@ import pytest
 from backend.domain.fleet import AgentKind
 from tests.e2e.chaos.arena import Arena
 from tests.e2e.chaos.conftest import ORDERS
+from tests.forked import Forked
 from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
@@ -39,7 +39,7 @@ def test_an_agent_that_sleeps_past_its_lease_commits_nothing_when_it_wakes(
     assert sleeper.wait(PATIENCE_S) == 0
 
 
-def frozen_at_work(arena: Arena, sleeper: "subprocess.Popen[bytes]") -> list[UUID]:
+def frozen_at_work(arena: Arena, sleeper: Forked) -> list[UUID]:
     """Stop the agent while it has items in hand; their ids."""
     held: list[UUID] = []
 

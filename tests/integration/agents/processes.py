@@ -21,6 +21,7 @@ from agents.runtimes.environment import (
     environment_of,
 )
 from backend.domain.fleet import AgentKind
+from tests.forked import Forked
 from tests.market import Market
 from tests.waiting import PATIENCE_S
 
@@ -44,7 +45,7 @@ def deployment(market: Market, node_database_url: str) -> Deployment:
 
 
 class AgentProcess:
-    """`python -m agents …` with the environment that the manager would give it, its log in a file."""
+    """An agent, or another program in its place, with the environment that the manager would give it."""
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class AgentProcess:
         *arguments: str,
         without: Sequence[str] = (),
         metrics_port: int | None = None,
-        program: Sequence[str] = ("-m", "agents"),
+        program: Sequence[str] | None = None,
     ) -> None:
         kind = AgentKind(arguments[0])
         member = Member(arguments[0], 0, kind, arguments[1:])
@@ -62,10 +63,13 @@ class AgentProcess:
         if metrics_port is not None:
             environment[METRICS_PORT] = str(metrics_port)
         self._log = shared.folder / f"{kind}-{time.monotonic_ns()}.log"
-        with self._log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, *program, *arguments], env=environment, stdout=output, stderr=output
-            )
+        self.process: Forked | subprocess.Popen[bytes]
+        if program is None:
+            self.process = Forked("agents.__main__", arguments, environment, self._log)
+        else:
+            with self._log.open("wb") as output:
+                command = [sys.executable, *program, *arguments]
+                self.process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The facts of that name that it has logged."""

@@ -21,6 +21,7 @@ from backend.domain.ids import AgentId
 from backend.domain.orders import OrderState
 from backend.domain.scaling import ScalingPolicy
 from backend.services import audit, fleet, managers, models
+from tests.forked import shared_zygote
 from tests.integration.agents.processes import AgentProcess, deployment
 from tests.integration.messaging.listening import connected
 from tests.market import Market
@@ -37,7 +38,7 @@ Start = Callable[[], AgentProcess]
 def runtime(market: Market) -> Iterator[ProcessRuntime]:
     """To look at the fleet, and to end it whatever happens."""
     folder = market.app.folder
-    runtime = ProcessRuntime(fleet_label(str(folder)), folder, lambda _member: {})
+    runtime = ProcessRuntime(fleet_label(str(folder)), folder, lambda _member: {}, shared_zygote())
     yield runtime
     for running in runtime.list():
         runtime.kill(running)

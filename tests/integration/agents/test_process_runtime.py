@@ -1,9 +1,7 @@
 """Members as processes: started, found by their labels, stopped, killed with all that they started."""
 
 import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,26 +14,12 @@ from agents.runtimes import logs, process
 from agents.runtimes.base import Member, Running
 from agents.runtimes.environment import Deployment, environment_of
 from agents.runtimes.process import ProcessRuntime
+from agents.zygote.client import Zygote
 from backend.domain.fleet import AgentKind
+from tests.forked import shared_zygote
+from tests.integration.agents import odd_member
 from tests.integration.agents.processes import alive
 from tests.waiting import until
-
-# Stands in for an agent's program: what a runtime does with processes does not depend on it.
-PROGRAM = """
-import os, signal, subprocess, sys, time
-if "stubborn" in sys.argv:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-if "parent" in sys.argv:
-    print("child", subprocess.Popen(["sleep", "60"]).pid, flush=True)
-print("up", *sys.argv[1:], flush=True)
-for name in sorted(os.environ):
-    print("has", name, flush=True)
-if "talkative" in sys.argv:
-    while True:
-        print("x" * 99, flush=True)
-        time.sleep(0.001)
-time.sleep(600)
-"""
 
 
 @pytest.fixture
@@ -53,16 +37,14 @@ def deployment(tmp_path: Path) -> Deployment:
     )
 
 
-def runtime_of(shared: Deployment) -> ProcessRuntime:
-    return ProcessRuntime(shared.fleet, shared.folder, lambda one: environment_of(one, shared, os.environ))
+def runtime_of(shared: Deployment, zygote: Zygote | None = None) -> ProcessRuntime:
+    environment = lambda one: environment_of(one, shared, os.environ)  # noqa: E731
+    return ProcessRuntime(shared.fleet, shared.folder, environment, zygote or shared_zygote())
 
 
 @pytest.fixture
 def runtime(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessRuntime]:
-    def command(member: Member) -> list[str]:
-        return [sys.executable, "-c", PROGRAM, *member.arguments]
-
-    monkeypatch.setattr(process, "_command", command)
+    monkeypatch.setattr(process, "_module", lambda _: odd_member.__name__)
     runtime = runtime_of(deployment)
     yield runtime
     for running in runtime.list():
@@ -163,10 +145,16 @@ def test_a_member_that_ended_is_not_listed_though_nobody_collected_it(
     runtime: ProcessRuntime, deployment: Deployment
 ) -> None:
     running = start(runtime, deployment, member())
-    os.kill(pid_of(running), signal.SIGKILL)
     dead = psutil.Process(pid_of(running))
-    until(lambda: dead.status() == psutil.STATUS_ZOMBIE, "it is a zombie")
-    assert gone(runtime_of(deployment))
+    zygote = dead.parent()
+    assert zygote is not None
+    zygote.suspend()
+    try:
+        dead.kill()
+        until(lambda: dead.status() == psutil.STATUS_ZOMBIE, "it is a zombie")
+        assert gone(runtime_of(deployment))
+    finally:
+        zygote.resume()
 
 
 def test_output_goes_to_a_file_of_its_own_which_only_the_owner_can_read(
@@ -210,10 +198,12 @@ def test_an_inference_agents_process_has_no_way_to_the_owners_database(
     runtime: ProcessRuntime, deployment: Deployment
 ) -> None:
     running = start(runtime, deployment, member(kind=AgentKind.INFERENCE))
-    environment = Path(f"/proc/{pid_of(running)}/environ").read_text()
-    assert "SWARMEX_NODE_DATABASE_URL=postgresql://node@nowhere/none" in environment
-    assert "secret" not in environment
-    assert "SWARMEX_DATA_FOLDER" not in environment
+    output = log_of(deployment)
+    assert "has SWARMEX_NODE_DATABASE_URL" in output
+    assert "has SWARMEX_DATABASE_URL" not in output
+    assert "has SWARMEX_DATA_FOLDER" not in output
+    shown = Path(f"/proc/{pid_of(running)}")
+    assert b"nowhere" not in (shown / "environ").read_bytes() + (shown / "cmdline").read_bytes()
 
 
 def test_a_member_whose_settings_cannot_be_had_is_not_started(runtime: ProcessRuntime, deployment: Deployment) -> None:

@@ -10,9 +10,9 @@ import httpx
 import psutil
 
 from backend.domain.fleet import AgentKind
+from tests.fleets import members_of
 from tests.onnx_files import request
 from tests.performance.bench import Bench
-from tests.performance.benchmarks.memory_growth import members
 from tests.performance.rows import Row, Target
 from tests.performance.system import POOL
 
@@ -38,7 +38,7 @@ def run(bench: Bench) -> Iterator[Row]:
             system.market.node(f"wide-{number}", SLOTS_PER_NODE, pool=POOL)
         with httpx.Client(base_url=f"{system.url}/v1", headers=system.authorization, timeout=TIMEOUT_S) as client:
             _batch(client, WARM_UP, {}, {})
-            watched = {(member.kind, process.pid): process for process, member in members(system)}
+            watched = {(member.kind, process.pid): process for process, member in members_of(system.folder)}
             before = _memory_mb(watched)
             peak = dict(before)
             elapsed_s = _batch(client, ITEMS, watched, peak)

@@ -8,10 +8,9 @@ import httpx
 import psutil
 from sqlalchemy import text
 
-from agents.runtimes.base import Member
-from agents.runtimes.environment import from_label
 from backend.cli import processes
 from backend.domain.fleet import AgentKind
+from tests.fleets import members_of
 from tests.market import REQUEST
 from tests.performance.bench import Bench
 from tests.performance.rows import Row, Target
@@ -114,7 +113,7 @@ def load_engine(system: System) -> None:
 
     One that starts does so at once, if work has been done by then.
     """
-    [pricing] = [process for process, member in members(system) if member.kind is AgentKind.PRICING]
+    [pricing] = [process for process, member in members_of(system.folder) if member.kind is AgentKind.PRICING]
     pricing.terminate()
     deadline = time.monotonic() + TIMEOUT_S
     checked = text("SELECT 1 FROM audit_log WHERE action = 'trust.check'")
@@ -127,19 +126,11 @@ def load_engine(system: System) -> None:
         time.sleep(POLL_S)
 
 
-def members(system: System) -> Iterator[tuple[psutil.Process, Member]]:
-    """The processes of the fleet, and what they are."""
-    for process in processes.members_of(system.folder):
-        member = from_label(process.environ()["SWARMEX_FLEET_MEMBER"])
-        assert member is not None
-        yield process, member
-
-
 def memory_mb(system: System) -> dict[tuple[AgentKind, int], float]:
     """Resident memory of every process of the fleet and of its manager, in MB of 10⁶ bytes."""
     manager = processes.manager_of(system.folder)
     assert manager is not None
-    of_members = {(member.kind, process.pid): _mb(process) for process, member in members(system)}
+    of_members = {(member.kind, process.pid): _mb(process) for process, member in members_of(system.folder)}
     return of_members | {(AgentKind.MANAGER, manager.pid): _mb(manager)}
 
 

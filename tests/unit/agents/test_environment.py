@@ -13,7 +13,6 @@ NODE_URL = "postgresql://swarmex_node:other@db/swarmex"
 OWN = {
     "PATH": "/bin",
     "PYTHONUNBUFFERED": "1",
-    "COVERAGE_PROCESS_START": "pyproject.toml",
     "AWS_ACCESS_KEY_ID": "for the object store",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
     "SWARMEX_DATABASE_URL": OWNER_URL,
@@ -77,7 +76,7 @@ def test_every_other_kind_gets_the_owners_url_and_the_one_data_folder(kind: Agen
 @pytest.mark.parametrize("kind", AgentKind)
 def test_children_get_what_python_and_stores_need_and_not_the_operators_shell(kind: AgentKind) -> None:
     environment = environment_of(Member("m", 0, kind), DEPLOYMENT, OWN)
-    passed = {"PATH", "PYTHONUNBUFFERED", "COVERAGE_PROCESS_START", "AWS_ACCESS_KEY_ID", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+    passed = {"PATH", "PYTHONUNBUFFERED", "AWS_ACCESS_KEY_ID", "OTEL_EXPORTER_OTLP_ENDPOINT"}
     assert passed <= environment.keys()
     assert "SHELL_SECRET" not in environment
 
