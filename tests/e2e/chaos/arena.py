@@ -46,6 +46,7 @@ ITEMS = 4
 DEADLINE_S = 900
 END_MAX_S = 300.0
 POLL_S = 0.05
+END_POLL_S = 0.25  # to count 2,000 orders is work too, which the agents wait for
 OUTPUT = b'"data":[2.0,4.0]'
 LOG_TAIL = 1_500
 
@@ -167,7 +168,9 @@ class Arena:
 
     def await_ended(self) -> Recovery:
         """Wait until every order has ended, and prove that all is well; what it took."""
-        self.until(lambda: self.ended() == len(self.placed), f"all {len(self.placed)} orders have ended", END_MAX_S)
+        self.until(
+            lambda: self.ended() == len(self.placed), f"all {len(self.placed)} orders have ended", END_MAX_S, END_POLL_S
+        )
         self.prove()
         rows = self.query("SELECT closed_at, state FROM orders WHERE id = ANY(:ids)", ids=self.placed)
         again = self.query(
@@ -200,7 +203,9 @@ class Arena:
         with self.market.app.engine.connect() as connection:
             return list(connection.execute(text(statement), binds))
 
-    def until(self, holds: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
+    def until(
+        self, holds: Callable[[], object], what: str, timeout_s: float = PATIENCE_S, poll_s: float = POLL_S
+    ) -> None:
         """Wait until something holds, the database being away meanwhile or not."""
         deadline = time.monotonic() + timeout_s
         while True:
@@ -209,7 +214,7 @@ class Arena:
                     return
             if time.monotonic() > deadline:
                 raise AssertionError(f"seed {self.seed}: not within {timeout_s} s: {what}\n{self.last_words()}")
-            time.sleep(POLL_S)
+            time.sleep(poll_s)
 
     def log(self, name: str) -> str:
         """All that a member wrote, before its last restart too."""
