@@ -13,6 +13,7 @@ from backend.domain.fleet import fleet_label
 from backend.domain.titles import Title
 
 MANAGER = ["-m", "agents", "manager"]
+FLEET = "SWARMEX_FLEET"  # in the environment of what a container runs
 FOLDER = "SWARMEX_DATA_FOLDER"
 DEFAULT_FOLDER = ".swarmex"
 KILL_WAIT_S = 5.0
@@ -41,8 +42,11 @@ def end(processes: Sequence[psutil.Process], grace_s: float) -> bool:
 
 
 def _fleet_of(process: psutil.Process) -> str | None:
+    """The fleet that a process is of, by its title or, in a container, by its environment."""
     title = Title.of(" ".join(process.cmdline()))
-    return title.fleet if title and process.uids().real == os.getuid() else None
+    if title is not None:
+        return title.fleet if process.uids().real == os.getuid() else None
+    return process.environ().get(FLEET)
 
 
 def _is_manager(process: psutil.Process, folder: Path) -> bool:

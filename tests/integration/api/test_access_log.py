@@ -1,10 +1,14 @@
 """One line per request, with ids and without secrets or bodies."""
 
+from collections.abc import MutableMapping, Sequence
+from typing import Any
+
 import structlog
 
 from tests.integration.api.callers import Callers
 from tests.integration.api.requests import workload
 from tests.integration.api.supply import Supply
+from tests.waiting import until
 
 FIELDS = {
     "event",
@@ -21,6 +25,10 @@ FIELDS = {
 }
 
 
+def written(lines: Sequence[MutableMapping[str, Any]]) -> list[MutableMapping[str, Any]]:
+    return [line for line in lines if line["event"] == "request"]
+
+
 def test_every_request_leaves_one_line_that_names_it_and_its_caller(callers: Callers, supply: Supply) -> None:
     with structlog.testing.capture_logs() as lines:
         placed = callers.user.post("/api/v1/orders", json=workload(), headers={"Idempotency-Key": "hidden-key"})
@@ -28,7 +36,9 @@ def test_every_request_leaves_one_line_that_names_it_and_its_caller(callers: Cal
         callers.user.get("/api/v1/orders?unused=hidden-query")
         callers.stranger.get("/health/live", headers={"Authorization": "Bearer swx_hidden"})
         callers.stranger.get("/nowhere/hidden-path")
-    requests = [line for line in lines if line["event"] == "request"]
+        # A line is written when all is sent, which may be after the client has it.
+        until(lambda: len(written(lines)) == 5, "all are written")
+    requests = written(lines)
     assert [(line["route"], line["status"]) for line in requests] == [
         ("/api/v1/orders", 201),
         ("/api/v1/orders/{order_id}", 200),

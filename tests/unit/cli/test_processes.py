@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from agents.manager.agent import deployment_of
+from agents.runtimes import environment
 from backend.bootstrap import Settings, Swarmex
 from backend.cli import processes
 from backend.domain.fleet import fleet_label
@@ -47,6 +48,7 @@ def test_fleets_are_labelled_as_the_manager_labels_them(tmp_path: Path) -> None:
     settings = Settings(data_folder=tmp_path)
     deployment = deployment_of(Swarmex(settings, "postgresql+psycopg://nowhere", "redis://nowhere"))
     assert fleet_label(str(settings.folder)) == deployment.fleet
+    assert processes.FLEET == environment.FLEET
 
 
 def test_the_manager_of_a_folder_is_found_and_no_other(tmp_path: Path, children: list[subprocess.Popen[bytes]]) -> None:
@@ -62,9 +64,11 @@ def test_the_manager_of_a_folder_is_found_and_no_other(tmp_path: Path, children:
 
 def test_members_are_found_by_their_fleet(tmp_path: Path, children: list[subprocess.Popen[bytes]]) -> None:
     member = start(TITLED, str(Title("a-0", fleet_label(str(tmp_path)), '["a"]')))
-    children += [member, start(TITLED, str(Title("a-0", "another", '["a"]')))]
-    assert found_soon(lambda: next(iter(processes.members_of(tmp_path)), None), member.pid)
-    assert [process.pid for process in processes.members_of(tmp_path)] == [member.pid]
+    contained = start(SLEEP, SWARMEX_FLEET=fleet_label(str(tmp_path)))
+    others = [start(TITLED, str(Title("a-0", "another", '["a"]'))), start(SLEEP, SWARMEX_FLEET="another")]
+    children += [member, contained, *others]
+    wanted = {member.pid, contained.pid}
+    assert eventually(lambda: {process.pid for process in processes.members_of(tmp_path)} == wanted)
 
 
 def test_who_ends_by_itself_is_not_killed_and_who_does_not_is(children: list[subprocess.Popen[bytes]]) -> None:
