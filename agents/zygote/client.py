@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agents.zygote.birth import TITLE_BYTES_MAX, Birth
 
-SHARED = "SWARMEX_ZYGOTE"  # the socket of one that others keep; a market of its own if there is none
+SHARED = "SWARMEX_ZYGOTE"  # the socket of one that somebody else keeps
 ROOM = "SWARMEX_TITLE_ROOM"  # titles are written over the first environment, so that has to be long enough
 ROOT = Path(__file__).parent.parent.parent
 BACKLOG = 128
