@@ -23,6 +23,7 @@ ROUNDS_AGENT = FleetSpec("training-round", AgentKind.TRAINING_ROUND)
 STATES = (JobState.SELECTING, JobState.RUNNING, JobState.AGGREGATING, JobState.EVALUATING, JobState.EXPORTING)
 LIVING, DOOMED = 56, 24  # nodes: 30% of them die
 PARTICIPANTS = 50
+CATCH_POLL_S = 0.005
 DOOMED_POOL = "doomed"
 STANDING = """
     SELECT p.state, n.queue FROM training_participants p JOIN nodes n ON n.id = p.node_id
@@ -115,20 +116,22 @@ def show(arena: Arena, name: str) -> JobView:
 def kill_in(arena: Arena, name: str, state: JobState) -> None:
     """SIGKILL the agent of rounds while the job is in that state: it is stopped first, so that it cannot move on."""
 
+    arena.until(lambda: arena.members(AgentKind.TRAINING_ROUND), "the agent is back")
+    [process] = arena.members(AgentKind.TRAINING_ROUND).values()  # looked for before: some states last milliseconds
+
     def caught() -> bool:
         if show(arena, name).job.state is not state:
             return False
-        for process in arena.members(AgentKind.TRAINING_ROUND).values():
-            process.send_signal(signal.SIGSTOP)
-            if show(arena, name).job.state is state:
-                arena.strike(f"the agent killed while {state}")
-                process.send_signal(signal.SIGKILL)
-                psutil.wait_procs([process], timeout=PATIENCE_S)
-                return True
-            process.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGSTOP)
+        if show(arena, name).job.state is state:
+            arena.strike(f"the agent killed while {state}")
+            process.send_signal(signal.SIGKILL)
+            psutil.wait_procs([process], timeout=PATIENCE_S)
+            return True
+        process.send_signal(signal.SIGCONT)
         return False
 
-    arena.until(caught, f"the job is {state}", END_MAX_S)
+    arena.until(caught, f"the job is {state}", END_MAX_S, CATCH_POLL_S)
 
 
 def finished(arena: Arena, name: str, rounds: int) -> None:
