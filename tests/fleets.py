@@ -9,14 +9,13 @@ import psutil
 from agents.runtimes.base import Member
 from agents.runtimes.environment import from_label
 from backend.cli import processes
-from backend.domain.titles import Title
 
 
 def members_of(folder: Path) -> Iterator[tuple[psutil.Process, Member]]:
     """The members of the fleet of a data folder that run."""
     for process in processes.members_of(folder):
         with suppress(psutil.Error):
-            title = Title.of(" ".join(process.cmdline()))
+            title = processes.title_of(process)
             member = None if title is None else from_label(title.facts)
             if member is not None:
                 yield process, member

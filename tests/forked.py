@@ -24,11 +24,9 @@ def shared_zygote() -> Zygote:
 class Forked:
     """A program of ours in a process, to be handled as one of `subprocess` is."""
 
-    def __init__(
-        self, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path, mode: str = "ab"
-    ) -> None:
+    def __init__(self, module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         birth = Birth(module, tuple(arguments), environment, f"{module} {' '.join(arguments)} of a test")
-        with log.open(mode) as output:
+        with log.open("ab") as output:
             self._child: Child = shared_zygote().fork(birth, output.fileno())
         self.pid = self._child.pid
 

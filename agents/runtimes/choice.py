@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Literal
 
@@ -34,7 +35,7 @@ def choose(choice: RuntimeChoice, deployment: Deployment, own: Mapping[str, str]
 
         placement = tuple(filter(None, (one.strip() for one in (choice.placement or "").split(","))))
         return SwarmRuntime(deployment, image, own, placement)
-    environment = lambda member: environment_of(member, deployment, own)  # noqa: E731
+    environment = partial(environment_of, deployment=deployment, own=own)
     return ProcessRuntime(deployment.fleet, deployment.folder, environment, zygote_of_this_process())
 
 

@@ -10,8 +10,6 @@ from agents.runtimes.faces import files_of
 from backend.domain.fleet import AgentKind, Resources
 
 FLEET = "SWARMEX_FLEET"
-FLEET_NAME = "SWARMEX_FLEET_NAME"
-FLEET_MEMBER = "SWARMEX_FLEET_MEMBER"
 METRICS_PORT = "SWARMEX_METRICS_PORT"
 
 # Of the manager's own environment: what Python, the C library, TLS, object stores and OpenTelemetry need.
@@ -66,8 +64,6 @@ def environment_of(member: Member, deployment: Deployment, own: Mapping[str, str
     passed = passed_on(own)
     shared = {
         FLEET: deployment.fleet,
-        FLEET_NAME: member.name,
-        FLEET_MEMBER: to_label(member),
         "SWARMEX_AGENT_NAME": member.label,
         "SWARMEX_REDIS_URL": deployment.redis_url,
         "SWARMEX_OBJECTS_URL": deployment.objects_url,

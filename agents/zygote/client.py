@@ -24,8 +24,8 @@ class Child:
     def __init__(self, pid: int, connection: socket.socket) -> None:
         self.pid = pid
         self._connection = connection
-        self._code: int | None = None
         self.ended = False
+        self.code: int | None = None  # negative for a signal; None while it runs, or if nobody knows
 
     def poll(self) -> bool:
         """Whether no more is to be heard of it: it has ended, or its zygote has."""
@@ -35,12 +35,7 @@ class Child:
         """Its exit code, negative for a signal, None if nobody knows; raises TimeoutError while it runs."""
         if not (self.ended or self._hear(timeout_s)):
             raise TimeoutError(f"process {self.pid} runs on after {timeout_s} s")
-        return self._code
-
-    @property
-    def code(self) -> int | None:
-        """Its exit code, negative for a signal; None while it runs, or if nobody knows."""
-        return self._code
+        return self.code
 
     def _hear(self, timeout_s: float) -> bool:
         self._connection.settimeout(timeout_s)
@@ -51,7 +46,7 @@ class Child:
         except OSError:
             message = b""
         self._connection.close()
-        self.ended, self._code = True, int(message) if message else None
+        self.ended, self.code = True, int(message) if message else None
         return True
 
 

@@ -41,9 +41,14 @@ def end(processes: Sequence[psutil.Process], grace_s: float) -> bool:
     return False
 
 
+def title_of(process: psutil.Process) -> Title | None:
+    """What a member shows of itself; None for any other process. Raises psutil.Error."""
+    return Title.of(" ".join(process.cmdline()))
+
+
 def _fleet_of(process: psutil.Process) -> str | None:
     """The fleet that a process is of, by its title or, in a container, by its environment."""
-    title = Title.of(" ".join(process.cmdline()))
+    title = title_of(process)
     if title is not None:
         return title.fleet if process.uids().real == os.getuid() else None
     return process.environ().get(FLEET)

@@ -17,8 +17,8 @@ import pytest
 import tritonclient.grpc as triton
 
 from backend import embedded
+from backend.cli.processes import title_of
 from backend.domain.fleet import fleet_label
-from backend.domain.titles import Title
 from tests.waiting import until
 
 RUN_TIMEOUT_S = 400
@@ -65,7 +65,7 @@ class Folder:
             with suppress(psutil.Error, OSError):
                 shown = " ".join(process.cmdline())
                 told = process.environ() if process.uids().real == os.getuid() else {}
-                title = Title.of(shown)
+                title = title_of(process)
                 member = title is not None and title.fleet == fleet_label(str(self.path))
                 mine = member or str(self.path) in shown or any(str(self.path) in value for value in told.values())
                 if mine and process.status() != psutil.STATUS_ZOMBIE:

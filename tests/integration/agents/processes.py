@@ -14,8 +14,6 @@ from agents.manager.agent import deployment_of
 from agents.runtimes.base import Member
 from agents.runtimes.environment import (
     FLEET,
-    FLEET_MEMBER,
-    FLEET_NAME,
     METRICS_PORT,
     Deployment,
     environment_of,
@@ -24,8 +22,6 @@ from backend.domain.fleet import AgentKind
 from tests.forked import Forked
 from tests.market import Market
 from tests.waiting import PATIENCE_S
-
-LABELS = (FLEET, FLEET_NAME, FLEET_MEMBER)
 
 
 def deployment(market: Market, node_database_url: str) -> Deployment:
@@ -58,7 +54,7 @@ class AgentProcess:
         kind = AgentKind(arguments[0])
         member = Member(arguments[0], 0, kind, arguments[1:])
         environment = environment_of(member, shared, os.environ)
-        for label in (*LABELS, *without):
+        for label in (FLEET, *without):
             del environment[label]
         if metrics_port is not None:
             environment[METRICS_PORT] = str(metrics_port)

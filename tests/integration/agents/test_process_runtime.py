@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,6 @@ from agents.runtimes import logs, process
 from agents.runtimes.base import Member, Running
 from agents.runtimes.environment import Deployment, environment_of
 from agents.runtimes.process import ProcessRuntime
-from agents.zygote.client import Zygote
 from backend.domain.fleet import AgentKind
 from tests.forked import shared_zygote
 from tests.integration.agents import odd_member
@@ -37,9 +37,9 @@ def deployment(tmp_path: Path) -> Deployment:
     )
 
 
-def runtime_of(shared: Deployment, zygote: Zygote | None = None) -> ProcessRuntime:
-    environment = lambda one: environment_of(one, shared, os.environ)  # noqa: E731
-    return ProcessRuntime(shared.fleet, shared.folder, environment, zygote or shared_zygote())
+def runtime_of(shared: Deployment) -> ProcessRuntime:
+    environment = partial(environment_of, deployment=shared, own=os.environ)
+    return ProcessRuntime(shared.fleet, shared.folder, environment, shared_zygote())
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agents.runtimes.base import Member
-from agents.runtimes.environment import FLEET_MEMBER, Deployment, environment_of, from_label, to_label
+from agents.runtimes.environment import Deployment, environment_of, from_label, to_label
 from backend.domain.fleet import AgentKind
 
 OWNER_URL = "postgresql://owner:secret@db/swarmex"
@@ -90,7 +90,6 @@ def test_the_node_role_is_asked_for_only_when_a_node_starts() -> None:
 
 
 def test_a_member_survives_its_label() -> None:
-    assert from_label(environment_of(NODE, DEPLOYMENT, OWN)[FLEET_MEMBER]) == NODE
     assert from_label(to_label(NODE)) == NODE
 
 
