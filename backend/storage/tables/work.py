@@ -116,7 +116,8 @@ class UnitRow(Base):
 class ItemRow(Base):
     """One request to run; `fence` grows with every claim, and a commit must carry the latest.
 
-    One that is `judged` is reported when it ran, and charged only once it is accepted.
+    One that is `judged` is reported when it ran, and charged only once it is accepted. What it refers to is checked by
+    a trigger when it is written, and by the statement that gives it its lease and unit: see `0008_items.sql`.
     """
 
     __tablename__ = "work_items"
@@ -129,23 +130,28 @@ class ItemRow(Base):
             name="committed_has_outputs",
         ),
         CheckConstraint("judged OR state NOT IN ('reported', 'rejected')", name="only_judged_reported"),
+        CheckConstraint(
+            "state IN ('waiting', 'cancelled', 'dead') OR (lease_id IS NOT NULL AND unit_id IS NOT NULL)",
+            name="placed_has_lease",
+        ),
         Index("ix_work_items_unit", "unit_id", postgresql_where=text("state IN ('queued', 'running')")),
         Index("ix_work_items_claims", "claimed_until", postgresql_where=text("state = 'running'")),
         Index("ix_work_items_committed", "order_id", postgresql_where=text("state = 'committed'")),
         Index("ix_work_items_reported", "order_id", postgresql_where=text("state = 'reported'")),
         Index("ix_work_items_dead", "order_id", postgresql_where=text("state = 'dead'")),
         Index("ix_work_items_waiting", "order_id", postgresql_where=text("state = 'waiting'")),
+        {"postgresql_with": {"fillfactor": 50}},  # it is written five times within seconds, on the same page
     )
 
     id: Mapped[Key]
-    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"))
+    order_id: Mapped[UUID]
     seq: Mapped[int]
     rows: Mapped[int]
     us_max: Mapped[int] = mapped_column(BigInteger)
     inputs: Mapped[bytes]
     state: Mapped[str]
-    lease_id: Mapped[UUID | None] = mapped_column(ForeignKey("leases.id"))
-    unit_id: Mapped[UUID | None] = mapped_column(ForeignKey("units.id"))
+    lease_id: Mapped[UUID | None]
+    unit_id: Mapped[UUID | None]
     attempt: Mapped[int] = mapped_column(server_default=text("0"))
     fence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     agent_id: Mapped[UUID | None]
