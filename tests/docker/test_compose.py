@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from agents.runtimes import container
 from agents.runtimes.faces import FACES
 from agents.runtimes.inside import ANY_ADDRESS, BEAT_FILE
 from backend.domain.fleet import AgentKind
+from tests.waiting import PATIENCE_S
 
 FOLDER = Path(__file__).parents[2] / "docker"
 TEXT = (FOLDER / "compose.yml").read_text()
@@ -136,3 +139,23 @@ def test_files_that_are_mounted_exist() -> None:
     mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", []) if mount.startswith("./")]
     assert mounts
     assert all((FOLDER / mount.partition(":")[0]).is_file() for mount in mounts)
+
+
+@pytest.mark.parametrize("arguments", [[], ["ps"]])
+def test_without_compose_one_is_told_what_to_install(arguments: list[str], tmp_path: Path) -> None:
+    up = shutil.copy(FOLDER / "up", tmp_path / "up")
+    for program in ("bash", "dirname"):
+        found = shutil.which(program)
+        assert found is not None
+        (tmp_path / program).symlink_to(found)
+    done = subprocess.run(
+        [tmp_path / "bash", up, *arguments],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "install the plugin (docker compose), or Debian's package docker-compose" in done.stderr
+    assert not (tmp_path / ".env").exists()
