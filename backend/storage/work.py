@@ -154,10 +154,12 @@ class WorkRepository:
         leases = {lease: place for place, lease in enumerate(dict.fromkeys(lease for _, _, lease in placed), 1)}
         self._connection.execute(
             text(
-                f"UPDATE work_items i SET state = 'queued',"
-                f" unit_id = ({_existing('units')})[v.unit], lease_id = ({_existing('leases')})[v.lease]"
-                f" FROM unnest(CAST(:items AS uuid[]), CAST(:unit AS int[]), CAST(:lease AS int[]))"
-                f" AS v (id, unit, lease) WHERE i.id = v.id"
+                "UPDATE work_items i SET state = 'queued', unit_id = (CAST(:units AS uuid[]))[v.unit],"
+                # Instead of a foreign key: a lease that the table has not is NULL, which the item's table refuses.
+                " lease_id = (ARRAY(SELECT (SELECT l.id FROM leases l WHERE l.id = a.id)"
+                " FROM unnest(CAST(:leases AS uuid[])) WITH ORDINALITY AS a (id, place) ORDER BY a.place))[v.lease]"
+                " FROM unnest(CAST(:items AS uuid[]), CAST(:unit AS int[]), CAST(:lease AS int[]))"
+                " AS v (id, unit, lease) WHERE i.id = v.id"
             ),
             {  # of units and leases there are few: an item names the places of its own among them
                 "units": [dispatch.unit_id for dispatch in dispatches],
@@ -300,11 +302,3 @@ class WorkRepository:
             text(LAPSE.format(which=which)), {"now": now, "limit": limit, "attempts": ATTEMPTS_MAX, **binds}
         )
         return [Lapsed(*row) for row in rows]
-
-
-def _existing(table: str) -> str:
-    """An array of the ids that are bound by the table's name, in their order: NULL for one that the table has not."""
-    return (
-        f"ARRAY(SELECT (SELECT t.id FROM {table} t WHERE t.id = a.id)"
-        f" FROM unnest(CAST(:{table} AS uuid[])) WITH ORDINALITY AS a (id, place) ORDER BY a.place)"
-    )

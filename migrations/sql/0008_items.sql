@@ -1,7 +1,7 @@
 -- Items are checked a statement at a time, as trades and leases are: their three foreign keys were a seventh of what an
 -- item costs the database. Their orders, leases and units stay, with their ids; an item's lease and unit are given to it
--- by one statement of ours, which takes both from their tables (backend/storage/work.py, `queue`): one that is not there
--- is NULL, which the constraint refuses.
+-- by one method of ours (backend/storage/work.py, `queue`), which makes the unit and takes the lease from its table: one
+-- that is not there is NULL, which the constraint refuses.
 CREATE TRIGGER units_stay BEFORE DELETE OR TRUNCATE OR UPDATE OF id ON units EXECUTE FUNCTION refuse_loss();
 CREATE TRIGGER work_items_stay BEFORE UPDATE OF id, order_id ON work_items EXECUTE FUNCTION refuse_loss();
 

@@ -117,7 +117,7 @@ class ItemRow(Base):
     """One request to run; `fence` grows with every claim, and a commit must carry the latest.
 
     One that is `judged` is reported when it ran, and charged only once it is accepted. What it refers to is checked by
-    a trigger when it is written, and by the statement that gives it its lease and unit: see `0008_items.sql`.
+    a trigger when it is inserted, and by the statement that gives it its lease: see `0008_items.sql`.
     """
 
     __tablename__ = "work_items"
