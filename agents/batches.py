@@ -3,18 +3,16 @@ keeps an order from being settled. Replicas share batches and deliveries row by 
 """
 
 import time
-from collections.abc import Callable, Sequence
 from datetime import datetime
 from random import random
 from threading import Event, Thread
 
-from agents.base import rest
 from agents.chores import Chore, run_due
+from agents.looking import keep_looking
 from backend.bootstrap import Swarmex, utc_now
 from backend.domain.events import Topic
 from backend.services import batch_run, batch_telling, files
 
-LOOK_EVERY_S = 0.1
 DELIVER_EVERY_S = 0.5
 SWEEP_EVERY_S = 60.0
 TURN_S = 0.2
@@ -60,17 +58,11 @@ class Batches:
         return files.sweep(self._app.uow(), now, self._app.objects)
 
     def _keep_working(self) -> None:
-        news = self._app.bus.subscribe([Topic.ORDERS_CLOSED])
-        try:
-            self._keep([Chore("batches", self.work)], lambda: rest(news, LOOK_EVERY_S, self._stopping.is_set))
-        finally:
-            news.close()
+        topics = (Topic.BATCHES_CHANGED, Topic.ORDERS_CLOSED)
+        keep_looking(self._app, Chore("batches", self.work), topics, self._stopping)
 
     def _keep_tidy(self) -> None:
         chores = [Chore("webhooks", self.deliver, DELIVER_EVERY_S), Chore("files", self.sweep, SWEEP_EVERY_S)]
-        self._keep(chores, lambda: self._stopping.wait(TURN_S))
-
-    def _keep(self, chores: Sequence[Chore], pause: Callable[[], object]) -> None:
         while not self._stopping.is_set():
             if not run_due(chores, utc_now(), time.monotonic(), random()):
-                pause()
+                self._stopping.wait(TURN_S)

@@ -16,9 +16,10 @@ from typing import ClassVar
 import numpy as np
 import structlog
 
-from agents.base import Identity, Pace, rest
+from agents.base import Identity, Pace
 from agents.chores import Chore, run_due
 from agents.direct import DirectAgent
+from agents.looking import keep_looking
 from agents.presence import TELL_EVERY_S, Presence
 from agents.trainers import accountant
 from agents.trainers.base import NoData, TrainerFailed, UnknownTrainer
@@ -32,7 +33,6 @@ from backend.services.trainers import TrainerFacts, announce
 from backend.services.training_tools import Evaluation, TrainerBroke
 
 WORKERS = 2  # a job whose updates are many holds up no other
-LOOK_EVERY_S = 0.1
 ANNOUNCE_EVERY_S = 60.0
 SWEEP_EVERY_S = 300.0
 EVALUATE_S_MAX = 300.0
@@ -137,11 +137,5 @@ class TrainingRoundAgent(DirectAgent):
         return False
 
     def _keep_working(self) -> None:
-        chores = [Chore("training", self.work)]
-        news = self.app.bus.subscribe([Topic.WORK_COMMITTED, Topic.ORDERS_CLOSED, Topic.TRAINING_CHANGED])
-        try:
-            while not self._stopping.is_set():
-                if not run_due(chores, utc_now(), time.monotonic(), random()):
-                    rest(news, LOOK_EVERY_S, self._stopping.is_set)
-        finally:
-            news.close()
+        topics = (Topic.WORK_COMMITTED, Topic.ORDERS_CLOSED, Topic.TRAINING_CHANGED)
+        keep_looking(self.app, Chore("training", self.work), topics, self._stopping)

@@ -28,6 +28,7 @@ class Topic(StrEnum):
     FACTS_CHANGED = "facts.changed"
     RESOURCES_FREED = "resources.freed"
     JOINT_CHANGED = "joint.changed"
+    BATCHES_CHANGED = "batches.changed"
     TRAINING_CHANGED = "training.changed"
     CRASH_LOOP = "fleet.crash_loop"
     INCIDENT_OPENED = "incident.opened"

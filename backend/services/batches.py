@@ -20,6 +20,7 @@ from backend.domain.batches import (
     read_options,
 )
 from backend.domain.errors import Conflict, Invalid, NotFound, TooLarge
+from backend.domain.events import Event, Topic
 from backend.domain.files import FilePurpose, file_name, parse_file_name, parse_name
 from backend.domain.idempotency import Idempotency
 from backend.domain.ids import AccountId, BatchId, FileId
@@ -97,6 +98,7 @@ def create_batch(
             claimed_until=now,
         )
         uow.batches.add(batch)
+        uow.emit(Event(Topic.BATCHES_CHANGED, str(batch.id)))
         return BatchView(batch, 0)
 
     with uow:
@@ -162,6 +164,7 @@ def cancel_batch(uow: UnitOfWork, now: datetime, name: str, principal: Principal
                 claimed_until=now,
             )
             uow.batches.write(batch)
+            uow.emit(Event(Topic.BATCHES_CHANGED, str(batch.id)))
             if principal.role is Role.ADMIN:
                 record(uow, now, principal, "batch.cancel", f"batch {batch.id}", account=str(batch.account_id))
         [view] = _views(uow, [batch])

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from backend.domain.access import Principal, Role
 from backend.domain.errors import Conflict, Invalid, NotFound, TooLarge
+from backend.domain.events import Event, Topic
 from backend.domain.federated.jobs import JOBS_OPEN_MAX, PREFIX, TrainingSpec
 from backend.domain.federated.states import FINAL, JobState, ParticipantState
 from backend.domain.federated.tasks import WeightsRef
@@ -20,6 +21,7 @@ from backend.services import training_quotes
 from backend.services.idempotency import once
 from backend.services.log import record
 from backend.services.models import require_owner
+from backend.services.training_ending import move
 from backend.services.training_files import beginning
 from backend.services.training_quotes import JobQuote
 from backend.storage.ids import new_id
@@ -161,6 +163,7 @@ def _begin(uow: UnitOfWork, now: datetime, principal: Principal, spec: TrainingS
         weights=checked.weights,
     )
     uow.training_jobs.add(job)
+    uow.emit(Event(Topic.TRAINING_CHANGED, str(job.id)))
     return JobView(job, 0, 0)
 
 
@@ -193,7 +196,7 @@ def cancel_job(uow: UnitOfWork, now: datetime, name: str, principal: Principal) 
                     f"training job {name} is {job.state}", code="job_ended", field="job", accepted="a job that runs"
                 )
             job = replace(job, cancel_requested=True, claimed_until=min(job.claimed_until, now))
-            uow.training_jobs.write(job)
+            move(uow, job)
             if principal.role is Role.ADMIN:
                 record(uow, now, principal, "training.cancel", f"{_JOB} {job.id}", account=str(job.account_id))
         [view] = _views(uow, [job])

@@ -43,6 +43,10 @@ class AnswerReader:
         self._filled = 0
         self.in_place = False
 
+    def end(self) -> None:
+        """Nothing more is fed. Parser and reader know each other: else only the collector would part them."""
+        del self._parser
+
     def place(self) -> memoryview:
         """Where the next bytes belong while `in_place`; else they are to be read elsewhere and fed."""
         return memoryview(self.reply.body)[self._filled :]

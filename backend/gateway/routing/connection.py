@@ -44,6 +44,8 @@ class Connection(asyncio.BufferedProtocol):
             self.close()
             raise
         finally:
+            if self._reader is not None:
+                self._reader.end()
             self._answer = self._reader = None
 
     @property

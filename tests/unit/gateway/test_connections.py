@@ -1,6 +1,7 @@
 """Connections to nodes, on real sockets: what is reused, what is not, and how many there are."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -16,6 +17,7 @@ from tests.waiting import PATIENCE_S
 
 HEAD = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n"
 LARGE = 1 << 20
+ASKED = 50
 
 
 class Node:
@@ -67,6 +69,22 @@ def run(scenario: Awaitable[None]) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(bounded())
+
+
+def test_answers_leave_nothing_to_the_collector_which_would_stop_all_requests_at_once() -> None:
+    async def scenario() -> None:
+        async with asking(Node(answer)) as ask:
+            await ask(b"the first opens the connection")
+            gc.collect()
+            gc.disable()
+            try:
+                for number in range(ASKED):
+                    await ask(b"%d" % number)
+                assert gc.collect() < ASKED
+            finally:
+                gc.enable()
+
+    run(scenario())
 
 
 def test_requests_after_each_other_share_a_connection_and_large_bodies_arrive_whole() -> None:
