@@ -4,14 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
+from agents import looking
 from agents.batches import Batches
 from backend.bootstrap import Swarmex
 from backend.domain.batches import BatchState
+from backend.domain.events import Topic
 from tests.integration.receiver import receiving
 from tests.integration.services.batching import Batching
 from tests.market import Market
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -37,3 +40,19 @@ def test_batches_are_worked_on_and_their_ends_told_until_it_is_stopped(
         assert [body["data"]["id"] for body in receiver.bodies] == [name]
         later = batching.submit(["no json"])
         assert batching.show(later).batch.state is BatchState.VALIDATING
+
+
+def test_a_new_batch_is_looked_at_at_once_however_seldom_nothing_is(
+    market: Market, app: Swarmex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "IDLE_S", 10 * PATIENCE_S)
+    monkeypatch.setattr(looking, "LATELY_S", 0.0)
+    batching = Batching(market, tmp_path)
+    working = Batches(app)
+    working.start()
+    channel = f"{app.settings.bus_namespace}.{Topic.BATCHES_CHANGED}"
+    with redis.Redis.from_url(app.redis_url) as bus:
+        until(lambda: bus.pubsub_channels(channel), "it found nothing, and listens")
+    name = batching.submit(["no json"])
+    until(lambda: batching.show(name).batch.state is BatchState.FAILED, "the batch was looked at")
+    working.stop()
