@@ -121,7 +121,7 @@ class OipApp:
         told = request.headers
         work = self._answer(model, body, told.get(HEADER_LENGTH), tier_named(told.get(TIER_HEADER)))
         try:
-            return await while_connected(request, work)
+            return await while_connected(request.scope, work)
         except ClientGone:
             return Response(status_code=CLIENT_GONE)
 

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI
+from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 
 from backend.api import docs, errors
@@ -15,7 +16,6 @@ from backend.api.node_side import NodeSide
 from backend.api.parameters import only_known
 from backend.api.protocol_face import Faces, ProtocolFace
 from backend.api.request_metrics import RequestMetrics
-from backend.api.route_names import named
 from backend.api.routes import ROUTERS
 from backend.bootstrap import Swarmex
 from backend.gateway.gateway import Gateway
@@ -27,6 +27,8 @@ from backend.messaging.bus_metrics import BusMetrics
 from backend.services import metrics
 
 API_VERSION = "1"
+# Spans and figures are ours: FastAPI's would tell everything twice, and it asks at each request whether to.
+_NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
 def create_app(app: Swarmex) -> FastAPI:
@@ -39,7 +41,7 @@ def create_app(app: Swarmex) -> FastAPI:
             api.state.gateway, api.state.node_side = gateway, node_side
             yield
 
-    protocol = list(named(protocol_routes()))
+    protocol = protocol_routes()
     api = FastAPIOffline(
         title="Swarmex",
         version=API_VERSION,
@@ -48,6 +50,7 @@ def create_app(app: Swarmex) -> FastAPI:
         routes=protocol,  # for the description; `Faces` answers them
         responses=errors.RESPONSES,
         dependencies=[Depends(only_known)],
+        telemetry=_NO_TELEMETRY,
     )
     api.state.swarmex = app
     requests = RequestMetrics()

@@ -12,14 +12,25 @@ from backend.domain.errors import SwarmexError
 
 
 class ProtocolFace:
-    """Answers what is below /v2; whoever serves it bounds the request."""
+    """Answers what is below /v2; whoever serves it bounds the request.
+
+    Their parameters are plain words, so that a request for one of the routes needs no router, only what it refuses or
+    redirects. The route leaves itself in the scope, as FastAPI's do: logs, figures and traces go by it.
+    """
 
     def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = routes
         self._router = Router(routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app: ASGIApp = self._router
+        for route in self._routes:
+            match = route.path_regex.match(scope["path"])
+            if match and route.methods and scope["method"] in route.methods:
+                app, scope["route"], scope["path_params"] = route.app, route, match.groupdict()
+                break
         try:
-            await self._router(scope, receive, send)
+            await app(scope, receive, send)
         except SwarmexError as error:
             response = errors.answer(Request(scope), error)
         except HTTPException as error:

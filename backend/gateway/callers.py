@@ -1,6 +1,9 @@
 """Who sent a request: the bearer key in its header, checked against the cache of keys, and let in by its limits."""
 
+from collections.abc import Mapping
+
 from starlette.requests import Request
+from starlette.types import Scope
 
 from backend.domain.access import Principal
 from backend.domain.errors import Unauthenticated
@@ -17,18 +20,18 @@ TIER_HEADER = "swarmex-tier"
 FACES = {tier.value: Face(tier) for tier in TierName}
 
 
-async def caller(keys: Keys, request: Request) -> Principal:
+async def caller(keys: Keys, scope: Scope, headers: Mapping[str, str]) -> Principal:
     """The caller; raises Unauthenticated, or Unavailable while keys cannot be checked."""
-    client = request.client
-    principal = await principal_of(keys, request.headers.get("authorization", ""), client.host if client else None)
-    request.scope[SCOPE_KEY] = principal
+    client = scope.get("client")
+    principal = await principal_of(keys, headers.get("authorization", ""), client[0] if client else None)
+    scope[SCOPE_KEY] = principal
     return principal
 
 
 async def reader(keys: Keys, rates: Rates, request: Request) -> Principal:
     """The caller of what only tells something, counted as a request to the market's API; raises what both do."""
-    principal = await caller(keys, request)
-    await let_in(rates, principal, Face.API, request)
+    principal = await caller(keys, request.scope, request.headers)
+    await let_in(rates, principal, Face.API, request.scope, request.headers)
     return principal
 
 
@@ -41,22 +44,22 @@ async def principal_of(keys: Keys, authorization: str, address: str | None) -> P
         return await keys.principal(secret, address)
 
 
-async def let_in(rates: Rates, principal: Principal, face: Face, request: Request) -> None:
+async def let_in(rates: Rates, principal: Principal, face: Face, scope: Scope, headers: Mapping[str, str]) -> None:
     """Count a request against its caller's limits until it is answered; its body costs tokens by its declared length.
 
     Raises RateLimited, or TooLarge for a body that costs more than a minute's limit. A second time changes nothing.
     """
-    if VISIT_KEY in request.scope:
+    if VISIT_KEY in scope:
         return
     with span("gateway.limits", swarmex__face=face):
-        visit = request.scope[VISIT_KEY] = await rates.visit(principal, face)
-        declared = request.headers.get("content-length", "")
+        visit = scope[VISIT_KEY] = await rates.visit(principal, face)
+        declared = headers.get("content-length", "")
         await visit.enter(body_tokens(int(declared[:DIGITS_MAX]) if declared.isdecimal() else 0))
 
 
-def face_of_tier(request: Request) -> Face:
+def face_of_tier(headers: Mapping[str, str]) -> Face:
     """The face of the tier that a real-time request names; medium, the default, for what will be refused as a tier."""
-    return face_named(request.headers.get(TIER_HEADER, ""))
+    return face_named(headers.get(TIER_HEADER, ""))
 
 
 def face_named(tier: str) -> Face:

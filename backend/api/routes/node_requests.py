@@ -26,7 +26,7 @@ MESSAGE: dict[str, Any] = {
 async def poll(request: Request, body: RequestPoll, node: RemoteNode, side: Side) -> Response:
     """Wait for real-time requests; answered when there are some, or without any after `wait_s`."""
     try:
-        found = await while_connected(request, side.requests.fetch(node.node_id, body.places, body.wait_s))
+        found = await while_connected(request.scope, side.requests.fetch(node.node_id, body.places, body.wait_s))
     except ClientGone:
         found = []  # to nobody
     return Response(pack_requests(found), media_type=BINARY)

@@ -90,7 +90,7 @@ async def poll(request: Request, body: Poll, node: RemoteNode, side: Side, marke
     """Wait for work; answered when there is some, or without any after `wait_s`."""
     threads = (await gateway_of(request)).threads
     try:
-        await while_connected(request, side.polls.wait(node.node_id, node.queue, body.wait_s))
+        await while_connected(request.scope, side.polls.wait(node.node_id, node.queue, body.wait_s))
     except ClientGone:
         return Units(units=[])  # to nobody
     return Units(units=list(await threads.run(lambda: node_work.units(market.uow(), node))))

@@ -1,7 +1,5 @@
 """One session: a node leased by an account for a model, paid for window by window."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -11,12 +9,14 @@ from backend.domain.ids import LeaseId, NodeId
 from backend.domain.leases import IDLE_S, RENEW_AT, WINDOW_S
 from backend.domain.money import charge_nano, format_credits
 from backend.domain.sla import Measured
-from backend.gateway.admission import Admission
+from backend.gateway.admission import Admission, Held
 from backend.gateway.errors import Busy
 from backend.gateway.leases.tally import Tally
 from backend.gateway.limits import SESSION_IN_FLIGHT_MAX
 from backend.gateway.routing.target import Target
 from backend.storage.allowances import PooledLease
+
+_US = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,9 @@ class Session:
     told: int = 0  # how many of its requests the coordinator has heard of
     pool: PooledLease | None = None  # if all users share it, and pay by the request
 
-    @contextmanager
-    def place(self, now_s: float) -> Iterator[None]:
-        """Hold one of its places for a request that is sent now; raises Busy when there is none."""
-        with self.requests.place(Busy("too many requests of this session are under way")), self.target.asked(now_s):
-            yield
+    def place(self) -> Held:
+        """Take one of its places for the length of a block; raises Busy when there is none."""
+        return self.requests.place(Busy("too many requests of this session are under way"))
 
     def untold(self) -> Measured | None:
         """What its node has served until now; None if nobody promised anything, or the coordinator knows it already."""
@@ -88,7 +86,7 @@ class Session:
 
     def charge_nano(self, now: datetime) -> int:
         """What the lease has cost so far: the time since it was granted; settled figures are on the receipt."""
-        elapsed_us = max(timedelta(0), min(now, self.window_ends_at) - self.granted_at) // timedelta(microseconds=1)
+        elapsed_us = max(0, (min(now, self.window_ends_at) - self.granted_at) // _US)
         return charge_nano(self.price_nano_per_slot_s * self.slots, elapsed_us)
 
     def within(self, limit_nano_per_slot_s: int | None) -> bool:

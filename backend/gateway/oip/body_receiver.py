@@ -2,7 +2,8 @@
 
 Uvicorn hands a body through its parser, a buffer, a message and a join: a megabyte is copied five times before anybody
 reads it, which is half of all the time that its request takes. Where the length is declared, the bytes that follow the
-head need no parser: the loop writes them where they stay. Everything else is uvicorn's as before.
+head need no parser: the loop writes them where they stay. Requests are told of the end of their connection, too, and
+answers leave with their heads. Everything else is uvicorn's as before.
 """
 
 import asyncio
@@ -15,6 +16,8 @@ from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from backend.domain.tensors import HEADER_LENGTH
+from backend.gateway.disconnects import HANGUP_KEY, Hangup
+from backend.gateway.oip.joined_writes import JoinedWrites
 
 BODY_RECEIVER = f"{__name__}:BodyReceiver"  # as uvicorn is told of it: `http=BODY_RECEIVER`
 READ_BYTES = 1 << 16  # at once, of everything that has no place
@@ -41,6 +44,7 @@ class BodyReceiver(asyncio.BufferedProtocol):
         """It is closed, by whomever."""
         self._http.place = None
         self._http.connection_lost(exc)
+        self._http.hangup.happen()
 
     def eof_received(self) -> None:
         """The client will send no more; what it asked for is still answered as far as uvicorn does."""
@@ -107,6 +111,11 @@ class _Http(HttpToolsProtocol):
     place: _Place | None = None  # while one is being filled by the loop
     _begun: _Place | None = None  # the same, until the parser has given what came with the head
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.hangup = Hangup()
+        self._writes: JoinedWrites
+
     @property
     def answered(self) -> bool:
         """Whether the request whose body comes has had its answer."""
@@ -115,6 +124,21 @@ class _Http(HttpToolsProtocol):
     def heard(self) -> None:
         """The client is there: a connection that was answered early is not idle as long as its body comes."""
         self._unset_keepalive_if_required()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """It is open: what is written to it goes by way of ours."""
+        self._writes = JoinedWrites(transport, self.loop)
+        super().connection_made(self._writes)
+
+    def on_response_complete(self) -> None:
+        """The answer is written."""
+        self._writes.answered()
+        super().on_response_complete()
+
+    def on_message_begin(self) -> None:
+        """Tell the request of the end of its connection."""
+        super().on_message_begin()
+        self.scope[HANGUP_KEY] = self.hangup  # type: ignore[literal-required]  # as frameworks add theirs
 
     def on_headers_complete(self) -> None:
         """Begin the request; its body gets a place if its length is known and worth one."""

@@ -1,8 +1,8 @@
 """One real-time inference: check it, find the caller's leased node, forward, label the answer."""
 
 import time
+from collections.abc import Mapping
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from backend.bootstrap import utc_now
@@ -23,16 +23,17 @@ from backend.gateway.routing.forwarding import forward
 from backend.messaging.spans import span
 
 NS_PER_S = 1_000_000_000
+_LENGTH_HEADER = HEADER_LENGTH.lower()
 
 
 async def infer(
-    gateway: Gateway, principal: Principal, model: ServedModel, request: Request, body: bytes | memoryview
+    gateway: Gateway, principal: Principal, model: ServedModel, headers: Mapping[str, str], body: bytes | memoryview
 ) -> Response:
-    """The protocol's answer to an inference request with this body."""
+    """The protocol's answer to an inference request of these headers, their names in lower case, and this body."""
     started = time.perf_counter()
-    refuse_encoded(request.headers.get("content-encoding"))
-    terms = read_terms(request.headers)
-    payload = read_payload(body, request.headers.get(HEADER_LENGTH), model.signature)
+    refuse_encoded(headers.get("content-encoding"))
+    terms = read_terms(headers)
+    payload = read_payload(body, headers.get(_LENGTH_HEADER), model.signature)
     served = await serve(gateway, principal, model, payload, terms)
     return inference_reply(served, payload, model, utc_now(), (time.perf_counter() - started) * 1_000)
 

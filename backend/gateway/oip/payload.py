@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from backend.domain.errors import InvalidTensor
 from backend.domain.tensors import GivenTensor, Signature, read_id, read_inputs, read_wishes, split_body
@@ -46,9 +47,17 @@ def read_payload(raw: bytes | memoryview, header_length: str | None, signature: 
     )
 
 
-async def body_of(request: Request) -> bytes | memoryview:
-    """A request's whole body; one that came in one piece as it is."""
-    pieces = [piece async for piece in request.stream() if piece]
+async def body_of(receive: Receive) -> bytes | memoryview:
+    """A request's whole body, one that came in one piece as it is; raises ClientDisconnect for half of one."""
+    pieces: list[bytes | memoryview] = []
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        if piece := message.get("body", b""):
+            pieces.append(piece)
+        more = message.get("more_body", False)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 

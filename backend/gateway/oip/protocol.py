@@ -1,5 +1,7 @@
 """Routes of the Open Inference Protocol v2 over HTTP: plain Starlette, in front of everything."""
 
+from collections.abc import Mapping
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -38,20 +40,27 @@ class _Infer:
     """The route that is asked most, as an application: nothing is put around it, as it would be around a function."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await _infer(Request(scope, receive, send))
+        response = await _infer(scope, receive)
         await response(scope, receive, send)
 
 
-async def _infer(request: Request) -> Response:
-    gateway = _gateway(request)
-    principal = await caller(gateway.keys, request)
-    await let_in(gateway.rates, principal, face_of_tier(request), request)
-    model = await gateway.models.get(request.path_params["model"], request.path_params.get("version"))
-    body = await body_of(request)  # whatever arrives after the body is the client's leaving
+async def _infer(scope: Scope, receive: Receive) -> Response:
+    gateway: Gateway = scope["app"].state.gateway
+    headers = _headers(scope)
+    principal = await caller(gateway.keys, scope, headers)
+    await let_in(gateway.rates, principal, face_of_tier(headers), scope, headers)
+    path = scope["path_params"]
+    model = await gateway.models.get(path["model"], path.get("version"))
+    body = await body_of(receive)
     try:
-        return await while_connected(request, infer(gateway, principal, model, request, body))
+        return await while_connected(scope, infer(gateway, principal, model, headers, body))
     except ClientGone:
         return Response(status_code=CLIENT_GONE_STATUS)
+
+
+def _headers(scope: Scope) -> Mapping[str, str]:
+    """The first of each name, as Starlette reads them, which looks through all of them at every question."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
 
 
 async def _model(request: Request) -> Response:

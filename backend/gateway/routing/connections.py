@@ -53,7 +53,10 @@ class Connections:
             node = self._nodes[origin] = _Node()
         node.users += 1
         try:
-            async with node.places.of(tier), self._places.of(tier):
+            with (
+                node.places.place_now() or await node.places.place(tier),
+                self._places.place_now() or await self._places.place(tier),
+            ):
                 connection = self._fresh(node) or await self._opened(origin)
                 try:
                     return await connection.ask(head, body)

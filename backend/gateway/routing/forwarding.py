@@ -74,7 +74,11 @@ async def _ask(
     url = f"{session.endpoint}/v2/models/{model.name}/versions/{model.version}/infer"
     sent_s = time.monotonic()
     try:
-        with session.place(sent_s), span("node.infer", Kind.CLIENT, swarmex__node=session.node_name):
+        with (
+            session.place(),
+            session.target.asked(sent_s),
+            span("node.infer", Kind.CLIENT, swarmex__node=session.node_name),
+        ):
             try:
                 outputs, busy_us = await gateway.nodes.ask(
                     url,

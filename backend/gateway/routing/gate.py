@@ -4,6 +4,7 @@ import asyncio
 
 from backend.domain.tiers import TierName
 from backend.domain.urgency import Waiting
+from backend.gateway.admission import Held
 
 
 class Gate:
@@ -13,16 +14,19 @@ class Gate:
         self._loop = asyncio.get_running_loop()
         self._free = places  # none while anybody waits
         self._waiting: Waiting[asyncio.Future[None]] = Waiting()
+        self._held = Held(self.leave)
 
-    def of(self, tier: TierName) -> "_Pass":
-        """What a request of a tier enters and leaves."""
-        return _Pass(self, tier)
+    def place_now(self) -> Held | None:
+        """A place for the length of a block, if nobody must wait for one."""
+        if self._free <= 0:
+            return None
+        self._free -= 1
+        return self._held
 
-    async def enter(self, tier: TierName) -> None:
-        """Take a place, as soon as there is one for it; to be given back by `leave`, unless this is cancelled."""
-        if self._free > 0:
-            self._free -= 1
-            return
+    async def place(self, tier: TierName) -> Held:
+        """A place for the length of a block, as soon as there is one for a request of this tier."""
+        if (held := self.place_now()) is not None:
+            return held
         turn = self._loop.create_future()
         self._waiting.add(turn, tier, self._loop.time())
         try:
@@ -31,6 +35,7 @@ class Gate:
             if not self._waiting.discard(turn) and not turn.cancelled():  # its turn came, and nobody passed it on
                 self.leave()
             raise
+        return self._held
 
     def leave(self) -> None:
         """Give a place back: to the most urgent of those who wait."""
@@ -40,17 +45,3 @@ class Gate:
                 turn.set_result(None)
                 return
         self._free += 1
-
-
-class _Pass:
-    __slots__ = ("_gate", "_tier")
-
-    def __init__(self, gate: Gate, tier: TierName) -> None:
-        self._gate = gate
-        self._tier = tier
-
-    async def __aenter__(self) -> None:
-        await self._gate.enter(self._tier)
-
-    async def __aexit__(self, *_: object) -> None:
-        self._gate.leave()

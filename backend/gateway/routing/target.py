@@ -1,8 +1,8 @@
 """One leased node as the router sees it: what is under way on it, how slow it is, how it has done. Nothing of money."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 
+from backend.gateway.admission import Held
 from backend.gateway.limits import EWMA_DECAY_S, FAILURE_S, UNKNOWN_LOAD_S
 from backend.gateway.routing.outliers import Health
 from backend.gateway.routing.peak_ewma import PeakEwma
@@ -19,16 +19,12 @@ class Target:
         self._pending: dict[int, float] = {}  # when each was sent, the oldest first
         self._next = 0
 
-    @contextmanager
-    def asked(self, now_s: float) -> Iterator[None]:
-        """A request is under way for the length of the block."""
+    def asked(self, now_s: float) -> Held:
+        """A request is under way for the length of a block."""
         number = self._next
         self._next += 1
         self._pending[number] = now_s
-        try:
-            yield
-        finally:
-            del self._pending[number]
+        return Held(partial(self._pending.pop, number))
 
     @property
     def in_flight(self) -> int:

@@ -121,6 +121,12 @@ def answer(connection: socket.socket) -> bytes:
     return body
 
 
+def test_an_answer_comes_in_one_piece(client: socket.socket) -> None:
+    for _ in range(3):
+        client.sendall(head(4) + b"body")
+        assert client.recv(READ_BYTES).endswith(b"\r\n\r\n4")
+
+
 @pytest.mark.parametrize("cuts", [(), (1,), (10, 300), (100_000,), (70, 71, 200_000, 300_001)])
 @pytest.mark.parametrize("length", [PLACED_BYTES_MIN - 1, PLACED_BYTES_MIN, LARGE])
 def test_a_body_arrives_as_it_was_sent(app: App, client: socket.socket, length: int, cuts: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""A real server for a test: uvicorn on a free port, in a thread."""
+"""A real server for a test: uvicorn with the API's own protocol on a free port, in a thread."""
 
 import asyncio
 import socket
@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 import uvicorn
 
+from backend.gateway.oip.body_receiver import BODY_RECEIVER
 from tests.waiting import PATIENCE_S
 
 
@@ -44,7 +45,10 @@ def serving(app: Any) -> Iterator[str]:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.__stderr__),
     )
-    server = PromptServer(uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=2))
+    config = uvicorn.Config(
+        app, port=0, http=BODY_RECEIVER, log_config=None, access_log=False, timeout_graceful_shutdown=2
+    )
+    server = PromptServer(config)
     thread = threading.Thread(target=server.run, name="test-server", daemon=True)
     thread.start()
     deadline = time.monotonic() + PATIENCE_S

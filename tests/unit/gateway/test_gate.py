@@ -22,12 +22,12 @@ def test_those_who_wait_are_let_in_by_tier_and_those_of_one_tier_as_they_came() 
         let_in: list[str] = []
 
         async def pass_through(tier: TierName, name: str) -> None:
-            async with gate.of(tier):
+            with await gate.place(tier):
                 let_in.append(name)
                 await asyncio.sleep(0)
 
-        await gate.enter(TierName.SMALL)
-        await gate.enter(TierName.SMALL)
+        await gate.place(TierName.SMALL)
+        await gate.place(TierName.SMALL)
         tasks = [asyncio.create_task(pass_through(tier, f"{tier} {n}")) for n in (1, 2) for tier in TierName]
         await asyncio.sleep(0)
         assert let_in == []
@@ -41,8 +41,8 @@ def test_those_who_wait_are_let_in_by_tier_and_those_of_one_tier_as_they_came() 
 def test_who_leaves_while_waiting_takes_no_place_along() -> None:
     async def steps() -> None:
         gate = Gate(1)
-        await gate.enter(TierName.MEDIUM)
-        leaving, staying = (asyncio.create_task(gate.enter(TierName.MEDIUM)) for _ in range(2))
+        await gate.place(TierName.MEDIUM)
+        leaving, staying = (asyncio.create_task(gate.place(TierName.MEDIUM)) for _ in range(2))
         await asyncio.sleep(0)
         leaving.cancel()
         await asyncio.wait([leaving])
@@ -56,8 +56,8 @@ def test_who_leaves_at_the_moment_when_its_turn_comes_hands_it_on() -> None:
     async def steps() -> None:
         for first_cancelled in (True, False):
             gate = Gate(1)
-            await gate.enter(TierName.MEDIUM)
-            leaving, staying = (asyncio.create_task(gate.enter(TierName.MEDIUM)) for _ in range(2))
+            await gate.place(TierName.MEDIUM)
+            leaving, staying = (asyncio.create_task(gate.place(TierName.MEDIUM)) for _ in range(2))
             await asyncio.sleep(0)
             for step in (leaving.cancel, gate.leave) if first_cancelled else (gate.leave, leaving.cancel):
                 step()
@@ -65,7 +65,7 @@ def test_who_leaves_at_the_moment_when_its_turn_comes_hands_it_on() -> None:
             assert leaving.cancelled()
             await staying
             gate.leave()
-            await gate.enter(TierName.MEDIUM)
+            await gate.place(TierName.MEDIUM)
 
     run(steps)
 
@@ -75,7 +75,7 @@ def test_many_who_leave_at_the_same_moment_make_no_places() -> None:
         gate = Gate(64)
 
         async def held() -> None:
-            async with gate.of(TierName.MEDIUM):
+            with await gate.place(TierName.MEDIUM):
                 await asyncio.Event().wait()
 
         tasks = [asyncio.create_task(held()) for _ in range(2_000)]
@@ -84,8 +84,8 @@ def test_many_who_leave_at_the_same_moment_make_no_places() -> None:
             task.cancel()
         await asyncio.wait(tasks)
         for _ in range(64):
-            await gate.enter(TierName.SMALL)
-        late = asyncio.create_task(gate.enter(TierName.SMALL))
+            await gate.place(TierName.SMALL)
+        late = asyncio.create_task(gate.place(TierName.SMALL))
         await asyncio.sleep(0)
         assert not late.done()
         gate.leave()

@@ -142,10 +142,11 @@ def test_full_leases_are_passed_over_and_when_all_are_full_the_request_is_refuse
     with ExitStack() as stack:
         for one in line.sessions[:2]:
             for _ in range(SESSION_IN_FLIGHT_MAX):
-                stack.enter_context(one.place(NOW_S))
+                stack.enter_context(one.place())
+                stack.enter_context(one.target.asked(NOW_S))
         assert {line.chosen().node_name for _ in range(20)} == {"third"}
         for _ in range(SESSION_IN_FLIGHT_MAX):
-            stack.enter_context(line.sessions[2].place(NOW_S))
+            stack.enter_context(line.sessions[2].place())
         with pytest.raises(Busy):
             line.chosen()
         assert line.wants_another(NOW_S + GROW_AFTER_S), "that many requests are a reason to grow"

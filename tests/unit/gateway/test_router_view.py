@@ -22,7 +22,7 @@ def test_lines_of_all_buyers_are_one_row_per_model_and_tier() -> None:
     lines[0].sessions[1].target.health.eject(NOW_S)
     lines[0].sessions[0].target.served(0.2, NOW_S)
     lines[1].sessions[0].target.served(0.1, NOW_S)
-    with lines[0].sessions[0].place(NOW_S):
+    with lines[0].sessions[0].target.asked(NOW_S):
         assert router_figures(lines, NOW_S) == [
             RouterFigures("digits", "large", lines=1, leases=1),
             RouterFigures("digits", "medium", lines=2, leases=3, resting=1, ejected=1, in_flight=1, ewma_s=0.2),
