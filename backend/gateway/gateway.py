@@ -63,7 +63,7 @@ class Gateway:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT_S)  # a library that swallows it holds up no end
             await hints.close()
             ends = [asyncio.ensure_future(part.close()) for part in (gateway.sessions, gateway.allowances)]
             await asyncio.wait(ends, timeout=CLOSE_TIMEOUT_S)

@@ -44,7 +44,7 @@ GRPC_PING_EVERY_S = 60.0  # whether the other side is there still
 GRPC_PING_TIMEOUT_S = 20.0
 GRPC_PINGED_EVERY_S = 5.0  # clients that ask oftener whether we are there are sent away
 GRPC_DRAIN_S = 4.0  # after SIGTERM, calls that still run are cancelled
-CLOSE_TIMEOUT_S = 2.0  # for ending the sessions when the process ends; settlement ends what is left
+CLOSE_TIMEOUT_S = 2.0  # for tasks, and for sessions, as the process ends; settlement ends what is left of those
 PROBE_TIMEOUT_S = 2.0  # of a readiness question to the database or to Redis
 
 LINES_MAX = 2_000  # with sessions or, lately, without

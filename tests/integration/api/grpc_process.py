@@ -1,6 +1,7 @@
 """`swarmex grpc` as a process, as it always runs."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from backend.bootstrap import Swarmex
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 ADDRESS_FILE = "grpc.address"
 MODULE = "backend.gateway.grpc"
@@ -46,10 +47,18 @@ def grpc_process(
     command = [sys.executable, "-m", MODULE]  # as `swarmex grpc` ends up
     if limits:
         command = [sys.executable, "-c", LIMITED, *(f"{name}={value}" for name, value in limits.items())]
-    with subprocess.Popen(command, env=environment(market, folder) | chosen, stderr=subprocess.PIPE) as running:
+    folder.mkdir(parents=True, exist_ok=True)
+    said = folder / "stderr"  # a pipe that nobody reads would stop it once it is full
+    known = environment(market, folder) | chosen | {"PYTHONFAULTHANDLER": "1"}
+    with said.open("wb") as stderr, subprocess.Popen(command, env=known, stderr=stderr) as running:
         try:
             until(lambda: (folder / ADDRESS_FILE).exists() or running.poll() is not None, "it is up, or has ended")
-            assert running.returncode is None, running.communicate()[1].decode()
+            assert running.returncode is None, said.read_text()
             yield running, (folder / ADDRESS_FILE).read_text().strip()
+        except subprocess.TimeoutExpired:
+            running.send_signal(signal.SIGABRT)  # then it says what its threads are at
+            running.wait(PATIENCE_S)
+            sys.stderr.write(said.read_text())
+            raise
         finally:
             running.kill()
