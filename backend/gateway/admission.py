@@ -11,7 +11,7 @@ from backend.domain.urgency import Places
 class Held:
     """Something taken, given back at the end of the block that this is entered by.
 
-    A generator would do the same, at four times the cost; every request holds four of them.
+    A generator would do the same, at nearly three times the cost; every request holds several.
     """
 
     __slots__ = ("_give_back",)

@@ -63,7 +63,7 @@ class Gateway:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT_S)  # a library that swallows it holds up no end
+            await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT_S)  # a cancellation may be swallowed below
             await hints.close()
             ends = [asyncio.ensure_future(part.close()) for part in (gateway.sessions, gateway.allowances)]
             await asyncio.wait(ends, timeout=CLOSE_TIMEOUT_S)

@@ -45,7 +45,7 @@ class _Infer:
 
 
 async def _infer(scope: Scope, receive: Receive) -> Response:
-    gateway: Gateway = scope["app"].state.gateway
+    gateway = _gateway(scope)
     headers = _headers(scope)
     principal = await caller(gateway.keys, scope, headers)
     await let_in(gateway.rates, principal, face_of_tier(headers), scope, headers)
@@ -83,12 +83,12 @@ async def _live(request: Request) -> Response:  # noqa: ARG001  # a route is giv
 
 async def _ready(request: Request) -> Response:
     try:
-        _gateway(request).changes.require_fresh()
+        _gateway(request.scope).changes.require_fresh()
     except Unavailable:
         return json_reply({"ready": False}, 503)
     return json_reply({"ready": True})
 
 
-def _gateway(request: Request) -> Gateway:
-    gateway: Gateway = request.app.state.gateway
+def _gateway(scope: Scope) -> Gateway:
+    gateway: Gateway = scope["app"].state.gateway
     return gateway

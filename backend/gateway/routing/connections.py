@@ -53,10 +53,7 @@ class Connections:
             node = self._nodes[origin] = _Node()
         node.users += 1
         try:
-            with (
-                node.places.place_now() or await node.places.place(tier),
-                self._places.place_now() or await self._places.place(tier),
-            ):
+            with await node.places.place(tier), await self._places.place(tier):
                 connection = self._fresh(node) or await self._opened(origin)
                 try:
                     return await connection.ask(head, body)

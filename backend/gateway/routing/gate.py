@@ -16,17 +16,11 @@ class Gate:
         self._waiting: Waiting[asyncio.Future[None]] = Waiting()
         self._held = Held(self.leave)
 
-    def place_now(self) -> Held | None:
-        """A place for the length of a block, if nobody must wait for one."""
-        if self._free <= 0:
-            return None
-        self._free -= 1
-        return self._held
-
     async def place(self, tier: TierName) -> Held:
         """A place for the length of a block, as soon as there is one for a request of this tier."""
-        if (held := self.place_now()) is not None:
-            return held
+        if self._free > 0:
+            self._free -= 1
+            return self._held
         turn = self._loop.create_future()
         self._waiting.add(turn, tier, self._loop.time())
         try:
