@@ -7,6 +7,8 @@ from backend.domain.errors import Unavailable
 from backend.domain.tiers import TierName
 from backend.domain.urgency import Places
 
+Refusal = Callable[[], Unavailable]
+
 
 class Held:
     """Something taken, given back at the end of the block that this is entered by.
@@ -39,10 +41,10 @@ class Admission:
         """Whether all places are taken."""
         return self.taken >= self.places
 
-    def place(self, full: Unavailable) -> Held:
-        """Take a place for the length of a block; raises `full` when there is none."""
+    def place(self, full: Refusal) -> Held:
+        """Take a place for the length of a block; raises what `full` makes when there is none."""
         if self.full:
-            raise full
+            raise full()
         self.taken += 1
         return self._held
 
@@ -61,8 +63,8 @@ class TierAdmission:
         """How many are taken."""
         return self._places.taken
 
-    def place(self, tier: TierName, full: Unavailable) -> Held:
-        """Take a place for the length of a block; raises `full` when there is none for this tier."""
+    def place(self, tier: TierName, full: Refusal) -> Held:
+        """Take a place for the length of a block; raises what `full` makes when there is none for this tier."""
         if not self._places.take(tier):
-            raise full
+            raise full()
         return Held(partial(self._places.leave, tier))

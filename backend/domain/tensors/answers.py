@@ -57,7 +57,7 @@ def read_outputs(
 
     Shapes are the node's to tell; `buffers` is all that follows the JSON part. Raises InvalidTensor.
     """
-    if not isinstance(listed, list) or not all(isinstance(tensor, Mapping) for tensor in listed):
+    if not isinstance(listed, list) or not all(isinstance(tensor, dict) for tensor in listed):
         raise InvalidTensor("there is no list of outputs", field="outputs")
     specs = {spec.name: spec for spec in signature.outputs if spec.name in wishes}
     tensors: dict[str, dict[str, Any]] = {}

@@ -81,7 +81,7 @@ def _typed(values: list[Any], datatype: str, field: str) -> Array:
             array = np.array(values, dtype=dtype)
     except (OverflowError, FloatingPointError):
         array = None
-    if array is None or (dtype.kind == "f" and not np.isfinite(array).all()):
+    if array is None or (dtype.kind == "f" and np.count_nonzero(np.isfinite(array)) < array.size):
         raise InvalidTensor(
             f"a value is out of range for {datatype}", field=f"{field}.data", accepted="finite, in range"
         )

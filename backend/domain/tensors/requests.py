@@ -51,18 +51,18 @@ def split_body(body: bytes | bytearray | memoryview, header_length: str | None) 
 
 def parse_request(body: object, signature: Signature) -> dict[str, Array]:
     """The input arrays of a request whose data is JSON; raises InvalidTensor naming the field and what would pass."""
-    if isinstance(body, Mapping):
+    if isinstance(body, dict):
         parameters_of(body, "parameters")
     return {given.spec.name: given.array() for given in read_inputs(body, signature)}
 
 
 def read_inputs(body: object, signature: Signature, buffers: memoryview = NOTHING) -> list[GivenTensor]:
     """The inputs of a request, in its order; `buffers` is all that follows its JSON part. Raises InvalidTensor."""
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         raise InvalidTensor("the request is not a JSON object", field="inputs", accepted='{"inputs": [...]}')
     given = body.get("inputs")
     wanted = {spec.name: spec for spec in signature.inputs}
-    if not isinstance(given, list) or not all(type(tensor) is dict or isinstance(tensor, Mapping) for tensor in given):
+    if not isinstance(given, list) or not all(isinstance(tensor, dict) for tensor in given):
         accepted = f"a list of: {', '.join(wanted)}"
         raise InvalidTensor("inputs is not a list of tensors", field="inputs", accepted=accepted)
     found: dict[str, GivenTensor] = {}

@@ -7,6 +7,7 @@ from backend.domain.errors import InvalidTensor, shown
 from backend.domain.tensors.signature import Signature
 
 ID_CHARS_MAX = 200
+_NONE: Mapping[str, Any] = {}
 
 
 def read_wishes(body: Mapping[str, Any], signature: Signature) -> dict[str, bool]:
@@ -14,7 +15,7 @@ def read_wishes(body: Mapping[str, Any], signature: Signature) -> dict[str, bool
     names = [spec.name for spec in signature.outputs]
     raw = _flag(parameters_of(body, "parameters"), "binary_data_output", default=False, field="parameters")
     outputs = body.get("outputs", [])
-    if not isinstance(outputs, list) or not all(isinstance(output, Mapping) for output in outputs):
+    if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
         raise InvalidTensor("outputs is a list of names", field="outputs", accepted=_listed(names))
     wishes: dict[str, bool] = {}
     for index, output in enumerate(outputs):
@@ -47,8 +48,10 @@ def read_id(body: Mapping[str, Any]) -> str | None:
 
 def parameters_of(holder: Mapping[str, Any], field: str) -> Mapping[str, Any]:
     """The parameters of a request or tensor, of which any are tolerated but what cannot be honoured."""
-    parameters = holder.get("parameters", {})
-    if not isinstance(parameters, Mapping):
+    if "parameters" not in holder:
+        return _NONE
+    parameters = holder["parameters"]
+    if not isinstance(parameters, dict):
         raise InvalidTensor("parameters is an object", field=field, accepted="an object of names and values")
     if any(isinstance(name, str) and name.startswith("shared_memory") for name in parameters):
         raise InvalidTensor(

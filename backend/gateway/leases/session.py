@@ -19,6 +19,10 @@ from backend.storage.allowances import PooledLease
 _US = timedelta(microseconds=1)
 
 
+def _busy() -> Busy:
+    return Busy("too many requests of this session are under way")
+
+
 @dataclass(frozen=True, slots=True)
 class SessionKey:
     """What sessions are opened for; requests that share it share the leases."""
@@ -50,10 +54,16 @@ class Session:
     target: Target = field(default_factory=Target)
     told: int = 0  # how many of its requests the coordinator has heard of
     pool: PooledLease | None = None  # if all users share it, and pay by the request
+    lease: str = field(init=False)  # its id, as every answer tells it
+    price: str = field(init=False)  # the same, in credits
+
+    def __post_init__(self) -> None:
+        self.lease = str(self.lease_id)
+        self.price = format_credits(self.price_nano_per_slot_s)
 
     def place(self) -> Held:
         """Take one of its places for the length of a block; raises Busy when there is none."""
-        return self.requests.place(Busy("too many requests of this session are under way"))
+        return self.requests.place(_busy)
 
     def untold(self) -> Measured | None:
         """What its node has served until now; None if nobody promised anything, or the coordinator knows it already."""
@@ -100,5 +110,5 @@ class Session:
                 "the open session costs more than this limit",
                 code="limit_below_session_price",
                 field="Swarmex-Limit",
-                accepted=f"at least {format_credits(self.price_nano_per_slot_s)} credits per slot-second",
+                accepted=f"at least {self.price} credits per slot-second",
             )

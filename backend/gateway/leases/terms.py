@@ -9,6 +9,7 @@ from backend.domain.orders import check_sla_offered
 from backend.domain.tiers import TierName
 
 SLA_WORDS = ("true", "false")
+_TIERS = {tier.value: tier for tier in TierName}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,12 @@ def _sla(headers: Mapping[str, str]) -> bool:
 
 def _tier(headers: Mapping[str, str], sla: bool) -> TierName:
     name = headers.get("swarmex-tier", TierName.MEDIUM)
-    if name not in [tier.value for tier in TierName]:
+    tier = _TIERS.get(name)
+    if tier is None:
         raise unknown_choice("tier", name, list(TierName))
     if sla:
-        check_sla_offered(TierName(name), "Swarmex-SLA")
-    return TierName(name)
+        check_sla_offered(tier, "Swarmex-SLA")
+    return tier
 
 
 def _limit(headers: Mapping[str, str]) -> int | None:

@@ -45,10 +45,9 @@ async def serve(gateway: Gateway, principal: Principal, model: ServedModel, payl
     key = SessionKey(line_spender(principal.spender, terms.tier), model.name, terms.tier, terms.sla)
     wanted = Wanted(principal, key, terms.limit_nano_per_slot_s)
     try:
-        full = Unavailable("the gateway is full", code="overloaded")
         with (
             span("inference.forward", swarmex__model=model.name, swarmex__tier=str(terms.tier)) as forwarding,
-            gateway.requests.place(terms.tier, full),
+            gateway.requests.place(terms.tier, _full),
         ):
             served = await forward(gateway, wanted, model, payload)
             forwarding.set(swarmex__node=served.session.node_name, swarmex__attempts=served.attempts)
@@ -60,3 +59,7 @@ async def serve(gateway: Gateway, principal: Principal, model: ServedModel, payl
     sent = served.sent_ns
     gateway.statistics.served(*told, utc_now(), payload.rows, sent - started, time.perf_counter_ns() - sent)
     return served
+
+
+def _full() -> Unavailable:
+    return Unavailable("the gateway is full", code="overloaded")

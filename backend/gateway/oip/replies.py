@@ -73,9 +73,9 @@ def receipt(served: Served, now: datetime, ms: float) -> dict[str, str]:
     charge_nano = session.charge_nano(now) if served.charge_nano is None else served.charge_nano
     attempts = {"Swarmex-Attempts": str(served.attempts)} if served.attempts > 1 else {}
     return attempts | {
-        "Swarmex-Lease": str(session.lease_id),
+        "Swarmex-Lease": session.lease,
         "Swarmex-Node": session.node_name,
-        "Swarmex-Price": format_credits(session.price_nano_per_slot_s),
+        "Swarmex-Price": session.price,
         "Swarmex-Charge": format_credits(charge_nano),
         "Swarmex-Charge-Of": "session" if served.charge_nano is None else "request",
         "Swarmex-Latency-Ms": f"{ms:.3f}",

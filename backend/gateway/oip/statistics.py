@@ -38,8 +38,11 @@ class Statistics:
 
     def _of(self, account: AccountId, version: Version) -> ModelStatistics:
         key = (account, version)
-        totals = self._totals.setdefault(key, ModelStatistics())
-        self._totals.move_to_end(key)
-        if len(self._totals) > STATISTICS_MAX:
-            self._totals.popitem(last=False)
+        totals = self._totals.get(key)
+        if totals is None:
+            totals = self._totals[key] = ModelStatistics()
+            if len(self._totals) > STATISTICS_MAX:
+                self._totals.popitem(last=False)
+        else:
+            self._totals.move_to_end(key)
         return totals

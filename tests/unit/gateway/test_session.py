@@ -20,6 +20,10 @@ START = datetime(2030, 1, 1, tzinfo=UTC)
 PRICE_NANO = 1_000_000
 
 
+def full() -> Unavailable:
+    return Unavailable("full")
+
+
 def after(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
@@ -57,7 +61,7 @@ def test_a_session_is_idle_after_its_time_without_a_request(session: Session, at
 
 
 def test_a_session_with_a_request_under_way_is_never_idle(session: Session) -> None:
-    with session.requests.place(Unavailable("full")):
+    with session.requests.place(full):
         assert not session.idle(after(10 * IDLE_S))
     assert session.idle(after(10 * IDLE_S))
 
@@ -105,7 +109,6 @@ def test_what_was_measured_is_told_once_and_only_of_a_session_with_an_sla(sessio
 
 def test_a_place_is_refused_when_all_are_taken_and_comes_back_after_an_error() -> None:
     admission = Admission(1)
-    full = Unavailable("full")
     with admission.place(full), pytest.raises(Unavailable), admission.place(full):
         pass
     with pytest.raises(ZeroDivisionError), admission.place(full):
@@ -115,7 +118,7 @@ def test_a_place_is_refused_when_all_are_taken_and_comes_back_after_an_error() -
 
 
 def test_a_flood_of_one_tier_leaves_places_for_others() -> None:
-    admission, full = TierAdmission(100), Unavailable("full")
+    admission = TierAdmission(100)
     with ExitStack() as held:
         with suppress(Unavailable):
             while True:
