@@ -160,8 +160,11 @@ class Line:
     async def _draw(self, tokens: int) -> None:
         """Wait for a draw that counts this request, or for one under way that may do."""
         self._waiting.append(tokens)
+        drawing = self._drawing
+        if drawing is None or drawing.done():  # to wait for what is over is not to wait: it would be asked for ever
+            drawing = self._begin()
         try:
-            await asyncio.shield(self._drawing or self._begin())
+            await asyncio.shield(drawing)
         finally:
             self._waiting.remove(tokens)
 
@@ -179,7 +182,8 @@ class Line:
         return task
 
     def _over(self, task: asyncio.Task[None]) -> None:
-        self._drawing = None
+        if self._drawing is task:
+            self._drawing = None
         if not task.cancelled():
             task.exception()  # read, in case all who waited have left
 

@@ -133,6 +133,20 @@ def test_requests_that_come_together_share_a_draw_and_each_gets_its_own_answer()
     play(Limits(100, 1_000_000, 1_000), scenario)
 
 
+def test_requests_that_come_in_the_very_moment_in_which_a_draw_ends_draw_again() -> None:
+    async def scenario(_: Alone, rates: Rates) -> None:
+        caller = somebody()
+
+        async def a_turn_later() -> bool:
+            await asyncio.sleep(0)
+            return await ask(rates, caller, 900)
+
+        assert await ask(rates, caller, 1_000), "all of a block, so that the next one draws"
+        assert all(await asyncio.gather(ask(rates, caller, 900), a_turn_later(), a_turn_later()))
+
+    play(Limits(6_000, 100_000, 5), scenario)
+
+
 def test_one_that_leaves_while_it_waits_takes_nothing() -> None:
     async def scenario(alone: Alone, rates: Rates) -> None:
         caller = somebody()
