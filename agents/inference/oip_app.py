@@ -185,18 +185,16 @@ class OipApp:
 async def _read(request: Request) -> Body:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Invalid("compressed requests are not spoken here", field="Content-Encoding", accepted="identity")
-    declared = request.headers.get("content-length", "")
-    size = int(declared) if declared.isdecimal() and len(declared) < 10 else 0
-    body, filled = bytearray(min(size, REQUEST_BYTES_MAX)), 0  # written once; it grows where no length is declared
+    pieces: list[Body] = []
+    size = 0
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for chunk in request.stream():
-                if len(chunk) == len(body) and not filled:
-                    return memoryview(chunk)  # whole, and nobody else's
-                body[filled : filled + len(chunk)] = chunk
-                filled += len(chunk)
-                if filled > REQUEST_BYTES_MAX:
+            async for piece in request.stream():
+                size += len(piece)
+                if size > REQUEST_BYTES_MAX:
                     raise TooLarge("the request is too large", accepted=f"at most {REQUEST_BYTES_MAX} bytes")
+                if piece:
+                    pieces.append(piece)
     except TimeoutError:
         raise Invalid("the body did not arrive", accepted=f"all of it within {BODY_TIMEOUT_S:.0f} s") from None
-    return body
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)  # one that came whole is nobody else's, as it is
