@@ -13,7 +13,7 @@ from backend.bootstrap import Swarmex, utc_now
 from backend.domain.events import Topic
 from backend.services import batch_run, batch_telling, files
 
-DELIVER_EVERY_S = 0.5
+DELIVER_EVERY_S = 1.0
 SWEEP_EVERY_S = 60.0
 TURN_S = 0.2
 STOP_TIMEOUT_S = 3.0  # what a step or a round of webhooks was at then, another begins anew

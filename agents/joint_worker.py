@@ -17,7 +17,7 @@ from backend.domain.errors import Invalid
 from backend.domain.joint_tasks import BEAT_S, ClaimedPart, PartFailure, PartResult
 from backend.services import joint_tasks
 
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 1.0
 STOP_TIMEOUT_S = 5.0
 
 Work = Callable[[object], object]

@@ -12,7 +12,7 @@ from backend.domain.events import Topic
 from backend.messaging.dispatcher import BREAKER_POLICY, Dispatcher
 from backend.services import relay
 
-LOOK_EVERY_S = 0.5  # events may be lost
+LOOK_EVERY_S = 1.0  # events may be lost
 STOP_TIMEOUT_S = 5.0
 
 

@@ -41,20 +41,22 @@ from backend.services import (
 )
 from backend.storage.unit_of_work import UnitOfWork
 
-SWEEP_EVERY_S = 0.5
+# What events tell of is done at once; the rest is looked for seldom, since looks at nothing are felt by who is served.
+SWEEP_EVERY_S = 1.0
+FORGET_EVERY_S = 10.0
 BALANCE_EVERY_S = 1.0
-WINDOWS_EVERY_S = 0.5
-JUDGED_EVERY_S = 0.5
+WINDOWS_EVERY_S = 1.0
+JUDGED_EVERY_S = 1.0
 EXPIRE_EVERY_S = 5.0
 USAGE_EVERY_S = 5.0
-SLA_EVERY_S = 1.0
+SLA_EVERY_S = 2.0
 TRUST_EVERY_S = 5.0
 EVIDENCE_EVERY_S = 60.0
 AUDIT_EVERY_S = 10.0
-SHARED_EVERY_S = 1.0
+SHARED_EVERY_S = 2.0
 UPLOADS_EVERY_S = 60.0
 GATEWAYS_EVERY_S = 2.0
-SEALED_EVERY_S = 0.5
+SEALED_EVERY_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +70,7 @@ class SettlementAgent(DirectAgent):
         Topic.LEASES_ENDED,
         Topic.ORDERS_CLOSED,
     )
-    period_s: ClassVar[float] = 0.5
+    period_s: ClassVar[float] = 1.0
 
     def __init__(self, identity: Identity, app: Swarmex) -> None:
         super().__init__(identity, app)
@@ -86,6 +88,7 @@ class SettlementAgent(DirectAgent):
             Chore("judged", self._free_nodes, JUDGED_EVERY_S),
             Chore("windows", self._settle_windows, WINDOWS_EVERY_S),
             Chore("sweep", self._sweep, SWEEP_EVERY_S),
+            Chore("forget", self._forget, FORGET_EVERY_S),
             Chore("balance", self._balance, BALANCE_EVERY_S),
             Chore("expire", self._expire, EXPIRE_EVERY_S),
             Chore("usage", self._charge_usage, USAGE_EVERY_S),
@@ -128,6 +131,9 @@ class SettlementAgent(DirectAgent):
     def _sweep(self, now: datetime) -> bool:
         sweeper.sweep(self.uow(), now)
         return False
+
+    def _forget(self, now: datetime) -> bool:
+        return sweeper.forget(self.uow(), now) >= sweeper.SWEEP_MAX
 
     def _balance(self, now: datetime) -> bool:
         return balancing.balance(self.uow(), now) > 0

@@ -40,9 +40,6 @@ def sweep(uow: UnitOfWork, now: datetime) -> SweepReport:
         hopeless = _close_hopeless(uow)
         resent = uow.work.resend(now, SWEEP_MAX)
         uow.outbox.add(resent, now)
-        uow.outbox.forget_sent(now - SENT_KEPT, SWEEP_MAX)
-        uow.dead_letters.forget(now - LETTERS_KEPT, SWEEP_MAX)
-        uow.agents.forget_before(now - AGENTS_KEPT)
         if resent:
             uow.emit(Event(Topic.UNITS_READY))
         if moved:
@@ -51,6 +48,19 @@ def sweep(uow: UnitOfWork, now: datetime) -> SweepReport:
             uow.emit(Event(Topic.WORK_COMMITTED))
         uow.commit()
     return SweepReport(sum(lapse.items for lapse in lapses), moved, sessions, overdue, hopeless, len(resent))
+
+
+def forget(uow: UnitOfWork, now: datetime) -> int:
+    """Drop what nobody asks for any more: messages sent, letters and agents of long ago; of each SWEEP_MAX at most.
+
+    Returns how many of the most numerous went.
+    """
+    with uow:
+        sent = uow.outbox.forget_sent(now - SENT_KEPT, SWEEP_MAX)
+        letters = uow.dead_letters.forget(now - LETTERS_KEPT, SWEEP_MAX)
+        uow.agents.forget_before(now - AGENTS_KEPT)
+        uow.commit()
+    return max(sent, letters)
 
 
 def _leave_dead_nodes(uow: UnitOfWork, now: datetime) -> tuple[int, int]:

@@ -70,15 +70,15 @@ class DeadLetterRepository:
             {"id": letter_id, "resolution": resolution, "now": now},
         )
 
-    def forget(self, before: datetime, limit: int) -> None:
-        """Delete letters of what died before, decided or not."""
-        self._connection.execute(
+    def forget(self, before: datetime, limit: int) -> int:
+        """Delete letters of what died before, decided or not; returns how many."""
+        return self._connection.execute(
             text(
                 "DELETE FROM dead_letters WHERE id IN ("
                 "SELECT id FROM dead_letters WHERE id < :before ORDER BY id LIMIT :limit)"
             ),
             {"before": first_id_at(before), "limit": limit},
-        )
+        ).rowcount
 
     def _select(self, statement: str, binds: dict[str, Any]) -> list[DeadLetter]:
         rows = self._connection.execute(text(statement), binds)

@@ -60,15 +60,15 @@ class OutboxRepository:
         owed = [Owed(row.id, Dispatch(row.unit_id, row.queue, row.priority, _traces(row.traces))) for row in rows]
         return sorted(owed, key=lambda o: (o.dispatch.priority, o.id))
 
-    def forget_sent(self, before: datetime, limit: int) -> None:
-        """Delete sent messages that were written before."""
-        self._connection.execute(
+    def forget_sent(self, before: datetime, limit: int) -> int:
+        """Delete sent messages that were written before; returns how many."""
+        return self._connection.execute(
             text(
                 "DELETE FROM outbox WHERE id IN ("
                 "SELECT id FROM outbox WHERE id < :before AND sent_at IS NOT NULL ORDER BY id LIMIT :limit)"
             ),
             {"before": first_id_at(before), "limit": limit},
-        )
+        ).rowcount
 
     def mark_sent(self, ids: Collection[UUID], now: datetime) -> None:
         """The broker has them."""

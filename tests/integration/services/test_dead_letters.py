@@ -212,9 +212,9 @@ def test_letters_are_narrowed_and_read_in_pages(market: Market) -> None:
 
 def test_letters_are_forgotten_after_their_time(market: Market) -> None:
     half_dead(market, market.executor())
-    sweeper.sweep(market.app.uow(), utc_now() + LETTERS_KEPT - timedelta(minutes=1))
+    sweeper.forget(market.app.uow(), utc_now() + LETTERS_KEPT - timedelta(minutes=1))
     assert len(letters(market)) == 1
-    sweeper.sweep(market.app.uow(), utc_now() + LETTERS_KEPT + timedelta(minutes=1))
+    sweeper.forget(market.app.uow(), utc_now() + LETTERS_KEPT + timedelta(minutes=1))
     assert letters(market, resolved=True) == []
 
 
