@@ -160,11 +160,8 @@ class Line:
     async def _draw(self, tokens: int) -> None:
         """Wait for a draw that counts this request, or for one under way that may do."""
         self._waiting.append(tokens)
-        drawing = self._drawing
-        if drawing is None or drawing.done():  # to wait for what is over is not to wait: it would be asked for ever
-            drawing = self._begin()
         try:
-            await asyncio.shield(drawing)
+            await asyncio.shield(self._drawing or self._begin())
         finally:
             self._waiting.remove(tokens)
 
@@ -181,13 +178,20 @@ class Line:
         task.add_done_callback(self._over)
         return task
 
-    def _over(self, task: asyncio.Task[None]) -> None:
-        if self._drawing is task:
-            self._drawing = None
+    @staticmethod
+    def _over(task: asyncio.Task[None]) -> None:
         if not task.cancelled():
             task.exception()  # read, in case all who waited have left
 
     async def _drawn(self) -> None:
+        try:
+            await self._draw_block()
+        finally:
+            self._drawing = (
+                None  # not by a callback: who came before it would wait for what is over, and not wait at all
+            )
+
+    async def _draw_block(self) -> None:
         limits, costs = self.limits, list(self._waiting)
         asked = Asked(
             limits,
