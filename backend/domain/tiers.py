@@ -33,6 +33,9 @@ class TierName(StrEnum):
     ENTERPRISE = "enterprise"
 
 
+TIERS_BY_NAME = {tier.value: tier for tier in TierName}
+
+
 @dataclass(frozen=True, slots=True)
 class Tier:
     """Limits, preferences and targets of one tier; classes in order of preference."""
@@ -132,9 +135,10 @@ TIERS: dict[TierName, Tier] = {
 
 def parse_tier(name: str) -> TierName:
     """The tier's name that `name` is; raises Invalid(`invalid_tier`)."""
-    if name not in [tier.value for tier in TierName]:
-        raise unknown_choice("tier", name, [tier.value for tier in TierName])
-    return TierName(name)
+    tier = TIERS_BY_NAME.get(name)
+    if tier is None:
+        raise unknown_choice("tier", name, list(TIERS_BY_NAME))
+    return tier
 
 
 def versions_at(versions: Iterable[TierVersion], moment: datetime) -> dict[TierName, TierVersion]:

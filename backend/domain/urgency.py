@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Generic, TypeVar
 
-from backend.domain.tiers import TIERS, TierName
+from backend.domain.tiers import TIERS, TIERS_BY_NAME, TierName
 
 T = TypeVar("T")
 
@@ -21,7 +21,6 @@ ITEMS_RANK = 1 + max(RANKS.values())  # of work from the queues: behind everybod
 ITEMS_SHARE = 0.25  # of the time of one run after the other, which work from the queues has whoever else waits
 KEPT_SHARE = 0.25  # of all places, which is kept for the tiers by their reserved shares
 
-_NAMES = {tier.value: tier for tier in TierName}
 _TERMS = {name: (rank, PATIENCE_S[name]) for name, rank in RANKS.items()}
 _BY_RANK = sorted(RANKS, key=RANKS.__getitem__)
 
@@ -36,7 +35,7 @@ class Urgency:
 
 def tier_named(word: str | None) -> TierName:
     """The tier that a gateway names; medium, the default, for what it does not or what is no tier here."""
-    return _NAMES.get(word or "", TierName.MEDIUM)
+    return TIERS_BY_NAME.get(word or "", TierName.MEDIUM)
 
 
 def urgency(tier: TierName, came_s: float) -> Urgency:

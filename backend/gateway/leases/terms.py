@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from backend.domain.errors import Invalid, unknown_choice
+from backend.domain.errors import Invalid
 from backend.domain.money import parse_credits
 from backend.domain.orders import check_sla_offered
-from backend.domain.tiers import TierName
+from backend.domain.tiers import TierName, parse_tier
 
 SLA_WORDS = ("true", "false")
-_TIERS = {tier.value: tier for tier in TierName}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +36,7 @@ def _sla(headers: Mapping[str, str]) -> bool:
 
 
 def _tier(headers: Mapping[str, str], sla: bool) -> TierName:
-    name = headers.get("swarmex-tier", TierName.MEDIUM)
-    tier = _TIERS.get(name)
-    if tier is None:
-        raise unknown_choice("tier", name, list(TierName))
+    tier = parse_tier(headers.get("swarmex-tier", TierName.MEDIUM))
     if sla:
         check_sla_offered(tier, "Swarmex-SLA")
     return tier
