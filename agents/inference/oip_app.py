@@ -24,12 +24,13 @@ from agents.inference.oip_replies import error_reply, json_reply, no_route, tens
 from agents.inference.oip_repository import NodeStatistics, Repository
 from agents.inference.oip_tracing import answered, entered
 from backend.domain import serving
-from backend.domain.errors import Invalid, NotFound, TooLarge, Unavailable
+from backend.domain.errors import Invalid, NotFound, Unavailable
 from backend.domain.tensors import HEADER_LENGTH, read_id, read_inputs, read_wishes, render, rows_of, split_body
 from backend.domain.tiers import TierName
 from backend.domain.urgency import TIER_HEADER, tier_named
 from backend.domain.work import ModelRef
 from backend.gateway.disconnects import ClientGone, while_connected
+from backend.gateway.oip.payload import body_of
 
 REQUEST_BYTES_MAX = 16 << 20
 BODY_TIMEOUT_S = 10.0
@@ -37,7 +38,7 @@ SERVER_NAME = "swarmex-node"
 CLIENT_GONE = 499
 BUSY_HEADER = "Swarmex-Busy-Us"
 
-Body = bytes | bytearray | memoryview
+Body = bytes | memoryview
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -185,16 +186,8 @@ class OipApp:
 async def _read(request: Request) -> Body:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Invalid("compressed requests are not spoken here", field="Content-Encoding", accepted="identity")
-    pieces: list[Body] = []
-    size = 0
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for piece in request.stream():
-                size += len(piece)
-                if size > REQUEST_BYTES_MAX:
-                    raise TooLarge("the request is too large", accepted=f"at most {REQUEST_BYTES_MAX} bytes")
-                if piece:
-                    pieces.append(piece)
+            return await body_of(request.receive, REQUEST_BYTES_MAX)
     except TimeoutError:
         raise Invalid("the body did not arrive", accepted=f"all of it within {BODY_TIMEOUT_S:.0f} s") from None
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)  # one that came whole is nobody else's, as it is

@@ -51,9 +51,9 @@ def sweep(uow: UnitOfWork, now: datetime) -> SweepReport:
 
 
 def forget(uow: UnitOfWork, now: datetime) -> int:
-    """Drop what nobody asks for any more: messages sent, letters and agents of long ago; of each SWEEP_MAX at most.
+    """Drop what nobody asks for any more: messages sent and letters of long ago, SWEEP_MAX of each at most, and agents.
 
-    Returns how many of the most numerous went.
+    Returns how many messages or letters went, whichever were more.
     """
     with uow:
         sent = uow.outbox.forget_sent(now - SENT_KEPT, SWEEP_MAX)

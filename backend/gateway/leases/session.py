@@ -54,8 +54,8 @@ class Session:
     target: Target = field(default_factory=Target)
     told: int = 0  # how many of its requests the coordinator has heard of
     pool: PooledLease | None = None  # if all users share it, and pay by the request
-    lease: str = field(init=False)  # its id, as every answer tells it
-    price: str = field(init=False)  # the same, in credits
+    lease: str = field(init=False)  # its id and its price in credits, as every answer tells them
+    price: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.lease = str(self.lease_id)

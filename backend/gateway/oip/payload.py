@@ -8,7 +8,7 @@ import orjson
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from backend.domain.errors import InvalidTensor
+from backend.domain.errors import InvalidTensor, TooLarge
 from backend.domain.tensors import GivenTensor, Signature, read_id, read_inputs, read_wishes, split_body
 from backend.gateway.errors import InvalidJson
 
@@ -47,16 +47,22 @@ def read_payload(raw: bytes | memoryview, header_length: str | None, signature: 
     )
 
 
-async def body_of(receive: Receive) -> bytes | memoryview:
-    """A request's whole body, one that came in one piece as it is; raises ClientDisconnect for half of one."""
+async def body_of(receive: Receive, bytes_max: int | None = None) -> bytes | memoryview:
+    """A request's whole body, one that came in one piece as it is.
+
+    Raises ClientDisconnect for half of one, TooLarge above `bytes_max`; without it whoever gives `receive` has a limit.
+    """
     pieces: list[bytes | memoryview] = []
-    more = True
+    size, more = 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         if piece := message.get("body", b""):
             pieces.append(piece)
+            size += len(piece)
+            if bytes_max is not None and size > bytes_max:
+                raise TooLarge("the request is too large", accepted=f"at most {bytes_max} bytes")
         more = message.get("more_body", False)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
