@@ -165,7 +165,8 @@ def node_database_url(database_url: str) -> str:
 def redis_url() -> Iterator[str]:
     """URL of this worker's logical Redis database, emptied after the test.
 
-    Channels are shared by all workers, whatever the database: name them with `namespace`.
+    Channels are shared by all workers, whatever the database: name them with `namespace`. Who empties it uses FLUSHDB:
+    FLUSHALL takes away what the other workers' tests are waiting for.
     """
     import redis
 

@@ -197,7 +197,7 @@ def test_after_a_flush_both_sides_go_on_as_they_are(
     dispatcher.send([before])
     worker.wait_for(1)
     with redis.Redis.from_url(redis_url) as client:
-        client.flushall()
+        client.flushdb()
     dispatcher.send([after])
     assert worker.wait_for(2) == [before.unit_id, after.unit_id]
     dispatcher.close()

@@ -161,7 +161,7 @@ def test_it_goes_on_after_redis_lost_everything(
     agent = start("inference", "--pool", "pool")
     until(agent.says("consumer.ready"), "it consumes")
     with Redis.from_url(redis_url) as client:
-        client.flushall()
+        client.flushdb()
     [order] = market.place()
     market.clear()
     relayed(market, dispatcher)
