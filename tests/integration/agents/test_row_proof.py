@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from agents.engines.base import InferenceFailed, ModelUnusable
 from agents.engines.onnx import OnnxEngine
 from agents.engines.row_proof import rows_keep_apart
 from agents.inference.joining import run_joined
@@ -271,7 +272,11 @@ def test_no_chain_of_operators_is_proven_that_mixes_rows(steps: list[tuple[str, 
     path = write(tmp_path / "m.onnx", nodes, CONSTANTS)
     if not rows_keep_apart(path):
         return
-    model = OnnxEngine().load(path)
     one = RNG.normal(size=(4, WIDTH)).astype(F32)
     other = np.vstack([one[:1], RNG.normal(size=(3, WIDTH)).astype(F32) * 1e3])
-    np.testing.assert_allclose(model.run({"x": one})["y"][0], model.run({"x": other})["y"][0], rtol=1e-4, atol=1e-5)
+    try:
+        model = OnnxEngine().load(path)
+        alone = model.run({"x": one})["y"][0]
+    except (ModelUnusable, InferenceFailed):  # shapes that do not fit, whatever the values: nobody is served by it
+        return
+    np.testing.assert_allclose(model.run({"x": other})["y"][0], alone, rtol=1e-4, atol=1e-5)
