@@ -15,8 +15,13 @@ LATELY_S = 2.0
 IDLE_S = 1.0  # events may be lost
 
 
-def keep_looking(app: Swarmex, chore: Chore, topics: Sequence[Topic], stopping: Event) -> None:
-    """Do a chore until told to stop: at once after it found something, else on news or when its time has come."""
+def keep_looking(
+    app: Swarmex, chore: Chore, topics: Sequence[Topic], stopping: Event, *, soon_s: float = SOON_S
+) -> None:
+    """Do a chore until told to stop: at once after it found something, else on news or when its time has come.
+
+    That is after `soon_s` while something was found lately, and after IDLE_S otherwise.
+    """
     news = app.bus.subscribe(topics)
     soon_until_s = 0.0
     try:
@@ -26,6 +31,6 @@ def keep_looking(app: Swarmex, chore: Chore, topics: Sequence[Topic], stopping: 
             if found or chore.failures:
                 soon_until_s = now_s + LATELY_S
             if not found:
-                rest(news, SOON_S if now_s < soon_until_s else IDLE_S, stopping.is_set)
+                rest(news, soon_s if now_s < soon_until_s else IDLE_S, stopping.is_set)
     finally:
         news.close()

@@ -1,18 +1,15 @@
 """Hands units to the broker in a thread of its own: none waits until a settlement that goes on beside it is over."""
 
-import time
 from datetime import datetime
-from random import random
 from threading import Event, Thread
 
-from agents.base import rest
-from agents.chores import Chore, run_due
-from backend.bootstrap import Swarmex, utc_now
+from agents.chores import Chore
+from agents.looking import IDLE_S, keep_looking
+from backend.bootstrap import Swarmex
 from backend.domain.events import Topic
 from backend.messaging.dispatcher import BREAKER_POLICY, Dispatcher
 from backend.services import relay
 
-LOOK_EVERY_S = 1.0  # events may be lost
 STOP_TIMEOUT_S = 5.0
 
 
@@ -42,11 +39,5 @@ class Relaying:
         return relay.relay(self._app.uow(), now, self._dispatcher.send) > 0
 
     def _keep_sending(self) -> None:
-        chore = Chore("relay", self.send)
-        news = self._app.bus.subscribe([Topic.UNITS_READY])
-        try:
-            while not self._stopping.is_set():
-                if not run_due((chore,), utc_now(), time.monotonic(), random()):
-                    rest(news, LOOK_EVERY_S, self._stopping.is_set)
-        finally:
-            news.close()
+        # Whoever owes something says so: a unit waits for nothing else, and is not due again before.
+        keep_looking(self._app, Chore("relay", self.send), [Topic.UNITS_READY], self._stopping, soon_s=IDLE_S)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import RenderableType
 
 from backend.cli import money_views as views
-from backend.cli import views as market_views
+from backend.cli import order_views
 from backend.cli.output import figures, record, table, words
 from backend.domain.money import format_credits
 
@@ -63,7 +63,7 @@ def _hold(found: "HoldBooks") -> Shown:
 
 
 def _order(found: "OrderBooks") -> Shown:
-    order, transfers = market_views.order(found.order), [views.transfer(entry) for entry in found.entries]
+    order, transfers = order_views.order(found.order), [views.transfer(entry) for entry in found.entries]
     hold = views.hold(found.held) if found.held else None
     shown: list[RenderableType] = [record(order)]
     if hold:

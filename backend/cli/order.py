@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backend.cli import order_views, views, webhooks
+from backend.cli import order_views as views
+from backend.cli import webhooks
 from backend.cli.connection import account_named, market, node_named, operator, parse_id_of
 from backend.cli.needs import NeedOption, read_needs
 from backend.cli.options import AccountOption, AsJson, InputFile, OrderArgument, examples, group
@@ -104,7 +105,7 @@ def place(
     if quote:
         shown = views.quote_told(document)
     else:
-        shown = {**order_views.told(document["orders"][0]), **webhooks.told(document["webhook"])}
+        shown = {**views.told(document["orders"][0]), **webhooks.told(document["webhook"])}
     emit(as_json, document, record(shown))
 
 
@@ -136,7 +137,7 @@ def show(
         print_json({**receipt, "results": items} if results else receipt)
         return
     figures_of_it = {name: receipt[name] for name in ("model", "model_version", "held", "charged", "fee", "released")}
-    facts = {**order_views.told(receipt["order"], receipt["served"]), **figures_of_it}
+    facts = {**views.told(receipt["order"], receipt["served"]), **figures_of_it}
     console().print(record(facts | webhooks.told(receipt["webhook"])))
     if receipt["served"]:
         console().print("", _served(receipt["served"]), sep="\n")
@@ -195,4 +196,4 @@ def cancel(order: OrderArgument, as_json: AsJson = False) -> None:
     with market() as wired:
         order_id = OrderId(parse_id_of("order", order))
         document = views.order(orders.cancel_order(wired.uow(), bootstrap.utc_now(), order_id, operator()))
-    emit(as_json, document, record(order_views.told(document)))
+    emit(as_json, document, record(views.told(document)))

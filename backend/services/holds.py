@@ -15,7 +15,7 @@ from backend.services.settlement import close
 from backend.storage.order_rows import Order
 from backend.storage.orders import Running
 from backend.storage.unit_of_work import UnitOfWork
-from backend.storage.work import Exposure
+from backend.storage.work_rows import Exposure
 
 EXPIRE_MAX = 500
 

@@ -34,7 +34,7 @@ from backend.storage.ids import new_id
 from backend.storage.models import Model
 from backend.storage.order_rows import Order
 from backend.storage.unit_of_work import UnitOfWork
-from backend.storage.work import NewItem
+from backend.storage.work_rows import NewItem
 
 JOBS = (WorkloadKind.BATCH, WorkloadKind.TRAINING)  # whose orders are counted against budgets of a job
 

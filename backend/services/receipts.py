@@ -10,7 +10,7 @@ from backend.services.orders import owned_order
 from backend.storage.leases import Served
 from backend.storage.order_rows import Order
 from backend.storage.unit_of_work import UnitOfWork
-from backend.storage.work import Item
+from backend.storage.work_rows import Item
 
 
 @dataclass(frozen=True, slots=True)

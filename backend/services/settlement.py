@@ -16,7 +16,7 @@ from backend.services.trust import served
 from backend.storage.order_rows import Order
 from backend.storage.orders import Settled
 from backend.storage.unit_of_work import UnitOfWork
-from backend.storage.work import CommittedItem
+from backend.storage.work_rows import CommittedItem
 
 SETTLE_ORDERS_MAX = 1_000
 SETTLE_ITEMS_MAX = 5_000

@@ -13,7 +13,7 @@ from backend.domain.trust import TRUST_KEPT, Evidence, Explanation, explain, low
 from backend.storage.order_rows import Order
 from backend.storage.trust import Found, Standing
 from backend.storage.unit_of_work import UnitOfWork
-from backend.storage.work import Lapsed
+from backend.storage.work_rows import Lapsed
 
 FRESH = timedelta(seconds=60)  # evidence so new gets its node a new score at once; the rest waits for its turn
 FRESH_NODES_MAX = 200

@@ -18,7 +18,7 @@ from backend.domain.money import format_credits
 from backend.domain.orders import ORDERS_PER_BATCH_MAX, WorkloadRequest
 from backend.services import orders as service
 from backend.storage.order_rows import Order as StoredOrder
-from backend.storage.work import Item as StoredItem
+from backend.storage.work_rows import Item as StoredItem
 
 
 class Batch(Wire):
