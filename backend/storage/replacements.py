@@ -117,6 +117,8 @@ class ReplacementRepository:
         self._connection.execute(text("ANALYZE"))
 
     def _others(self) -> int:
+        # A transaction is told of the sessions that there were when it first asked, unless it forgets them.
+        self._connection.execute(text("SELECT pg_stat_clear_snapshot()"))
         found = self._connection.execute(
             text(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
