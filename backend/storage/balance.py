@@ -138,8 +138,9 @@ class BalanceRepository:
             text("""
                 SELECT l.id, l.order_id, o.resource_class || '/' || o.region, l.slots, o.limit_nano_per_slot_s,
                        f.ask_nano_per_slot_s, o.needs, n.id, n.queue, l.earns_nano_per_slot_s,
-                       (SELECT sum(i.us_max)::bigint / :factor FROM work_items i
-                        WHERE i.order_id = l.order_id AND i.state = 'queued'),
+                       -- FILTER, not WHERE: of each order's items, never of all that are queued each time
+                       (SELECT (sum(i.us_max) FILTER (WHERE i.state = 'queued'))::bigint / :factor FROM work_items i
+                        WHERE i.order_id = l.order_id),
                        ARRAY(SELECT x.node_id FROM leases x WHERE x.order_id = l.order_id AND x.state <> 'active')
                 FROM leases l JOIN nodes n ON n.id = l.node_id AND n.queue = ANY(:queues)
                 JOIN orders o ON o.id = l.order_id AND o.state = 'running' AND o.workload <> 'session'

@@ -6,6 +6,12 @@ from pathlib import Path
 import pytest
 
 from tests.market import Market
+from tests.performance.history import copy_all
+from tests.performance.order_path import OrderPath
+
+BATCH = 10  # as orders come when few are placed at once: a unit of work for every few orders
+BATCHES = 40
+COPIES = 49
 
 
 @pytest.fixture
@@ -18,3 +24,15 @@ def market(
         market.node(f"node-{number}", slots=50)
     yield market
     market.close()
+
+
+@pytest.fixture
+def path(market: Market) -> OrderPath:
+    """The order path on a market with 20,000 settled orders."""
+    path = OrderPath(market)
+    for _ in range(BATCHES):
+        path.beat()
+        path.run(BATCH)
+    copy_all(market.app.engine, COPIES)
+    assert path.settled() == BATCH * BATCHES * (COPIES + 1) == 20_000
+    return path

@@ -53,7 +53,19 @@ def whole_tables_read(connection: Connection, sent: Sent) -> set[str]:
     return {node["Relation Name"] for node in _nodes(row[0][0]["Plan"]) if node["Node Type"] == "Seq Scan"}
 
 
+def rows_looked_at(connection: Connection, sent: Sent) -> int:
+    """Rows that the statement's plan reads or drops, over all of its loops; what it did is rolled back."""
+    [row] = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {sent.statement}", dict(sent.binds))
+    connection.rollback()
+    return _looked_at(row[0][0]["Plan"])
+
+
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for child in plan.get("Plans", []):
         yield from _nodes(child)
+
+
+def _looked_at(plan: dict[str, Any]) -> int:
+    own = sum(plan.get(key, 0) for key in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter"))
+    return int(own * plan["Actual Loops"]) + sum(_looked_at(child) for child in plan.get("Plans", []))

@@ -11,13 +11,10 @@ from backend.domain.orders import CloseReason
 from backend.domain.work import ItemFailure
 from backend.services import accounts, allocation, holds, judging, orders, receipts, sessions, sweeper
 from tests.market import Market
-from tests.performance.history import copy_all
+from tests.performance.conftest import BATCH
 from tests.performance.order_path import OrderPath
 from tests.performance.plans import Sent, body_of, sent_to, whole_tables_read
 
-BATCH = 10  # as orders come when few are placed at once: a unit of work for every few orders
-BATCHES = 40
-COPIES = 49
 STATEMENTS_MIN = 50  # there are more; fewer would mean that a step was not taken
 
 # Tables that only grow. Not the outbox: it forgets after an hour, a thousand rows at a time.
@@ -40,18 +37,6 @@ FUNCTIONS = {
         "p_errors": "ARRAY['x']",
     },
 }
-
-
-@pytest.fixture
-def path(market: Market) -> OrderPath:
-    """The order path on a market with 20,000 settled orders."""
-    path = OrderPath(market)
-    for _ in range(BATCHES):
-        path.beat()
-        path.run(BATCH)
-    copy_all(market.app.engine, COPIES)
-    assert path.settled() == BATCH * BATCHES * (COPIES + 1) == 20_000
-    return path
 
 
 @pytest.mark.slow

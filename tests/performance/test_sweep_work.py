@@ -1,15 +1,12 @@
 """What a sweep looks at grows with the orders that run, never with their square, whatever the planner believes."""
 
-from typing import Any
-
 import pytest
-from sqlalchemy import Connection
 
 from backend.bootstrap import utc_now
 from backend.services import sweeper
 from tests.market import Market
 from tests.performance.order_path import OrderPath
-from tests.performance.plans import Sent, sent_to
+from tests.performance.plans import rows_looked_at, sent_to
 
 BATCH = 1_000
 ROWS_PER_ORDER_MAX = 20
@@ -30,15 +27,3 @@ def test_with_1_000_running_orders_a_sweep_looks_at_each_a_few_times(market: Mar
     assert len(looked_at) >= 4
     most = max(looked_at, key=looked_at.__getitem__)
     assert looked_at[most] <= ROWS_PER_ORDER_MAX * BATCH, f"{looked_at[most]} rows in\n{most}"
-
-
-def rows_looked_at(connection: Connection, sent: Sent) -> int:
-    """Rows that the statement's plan reads or drops, over all of its loops; what it did is rolled back."""
-    [row] = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {sent.statement}", dict(sent.binds))
-    connection.rollback()
-    return _looked_at(row[0][0]["Plan"])
-
-
-def _looked_at(plan: dict[str, Any]) -> int:
-    own = sum(plan.get(key, 0) for key in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter"))
-    return int(own * plan["Actual Loops"]) + sum(_looked_at(child) for child in plan.get("Plans", []))

@@ -61,3 +61,27 @@ def test_work_that_waits_to_be_judged_goes_down_as_unpaid_and_its_order_can_stil
     lab.judge([waiting.id], [first.item_id])
     assert (market.show(waiting).state, market.show(waiting).charged_nano) == (OrderState.SETTLED, 0)
     assert market.wallet().reserved_nano == 0
+
+
+def test_states_that_pass_within_seconds_have_statistics_before_0009_only(market: Market) -> None:
+    lab = Lab.of(market, 2)
+    lab.place()
+    lab.claim()
+    url = market.app.engine.url.render_as_string(hide_password=False)
+
+    def known() -> set[str]:
+        with market.app.engine.begin() as connection:
+            connection.execute(text("ANALYZE"))
+            return set(
+                connection.execute(
+                    text("SELECT tablename FROM pg_stats WHERE schemaname = 'public' AND attname = 'state'")
+                ).scalars()
+            )
+
+    passed_through = {"orders", "leases", "holds"}
+    assert not known() & passed_through
+    downgrade(url, "0008")
+    assert known() >= passed_through
+    migrate(url)
+    assert not known() & passed_through
+    assert "nodes" in known()
