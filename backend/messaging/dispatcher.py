@@ -55,7 +55,8 @@ class Dispatcher:
 
     def _publish(self, units: Sequence[Dispatch]) -> None:
         if self._connection is None:
-            self._connection = self._app.connection_for_write()
+            # At once or not at all: left to itself it waits for two seconds, with `_turn` held, and tries again.
+            self._connection = self._app.connection_for_write().ensure_connection(max_retries=0)
         producer = self._app.amqp.Producer(self._connection, auto_declare=False)
         with producer.batch(max_size=PIPELINE_MAX):
             for unit in units:

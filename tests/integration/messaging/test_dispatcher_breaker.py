@@ -15,7 +15,14 @@ from tests.own_redis import OwnRedis
 from tests.unit.messaging.breaking import Clock
 
 
-def test_a_broker_that_is_away_is_not_asked_for_every_unit(own_redis: OwnRedis) -> None:
+def never(_seconds: float) -> None:
+    pytest.fail("it waits for the broker, and everybody else for it")
+
+
+def test_a_broker_that_is_away_is_neither_asked_for_every_unit_nor_waited_for(
+    own_redis: OwnRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kombu.utils.functional.sleep", never)  # between attempts to connect
     clock = Clock()
     dispatcher = Dispatcher(own_redis.url, Breaker("queues", BREAKER_POLICY, clock=clock))
     unit = Dispatch(UnitId(uuid4()), pool_queue("p"), Priority.NORMAL)
