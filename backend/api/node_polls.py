@@ -1,7 +1,6 @@
 """Nodes that wait for work: any number of them on one look at the database a moment, and no thread for any."""
 
 import asyncio
-import threading
 from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -12,6 +11,7 @@ import structlog
 from backend.domain.events import Topic
 from backend.domain.ids import NodeId
 from backend.gateway.errors import Busy, code_of
+from backend.gateway.hints import Hints
 from backend.gateway.threads import Threads
 from backend.messaging.ports import EventBus
 
@@ -19,7 +19,6 @@ POLLS_MAX = 2_000  # that wait at once in one process
 POLLS_PER_NODE_MAX = 4
 LOOK_EVERY_S = 0.5  # without a hint from the bus
 LOOK_LEAST_S = 0.05  # between two looks, however many hints come
-HINT_WAIT_S = 1.0
 
 T = TypeVar("T")
 
@@ -29,9 +28,7 @@ log = structlog.get_logger(__name__)
 class NodePolls:
     """Used inside one event loop; what it looks with runs in the gateway's threads."""
 
-    def __init__(
-        self, look: Callable[[Collection[str]], Collection[str]], threads: Threads, bus: Callable[[], EventBus]
-    ) -> None:
+    def __init__(self, look: Callable[[Collection[str]], Collection[str]], threads: Threads, bus: EventBus) -> None:
         self._look = look
         self._threads = threads
         self._bus = bus
@@ -40,14 +37,14 @@ class NodePolls:
         self._by_node: Counter[NodeId] = Counter()
         self._hint = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
-        self._listener: threading.Thread | None = None
-        self._closed = threading.Event()
+        self._hints: Hints | None = None
+        self._closed = False
 
     async def wait(self, node_id: NodeId, queue: str, timeout_s: float) -> None:
         """Return when the queue has something to claim, or after `timeout_s`; raises Busy when too many wait."""
         if self._waiting.total() >= POLLS_MAX or self._by_node[node_id] >= POLLS_PER_NODE_MAX:
             raise Busy("too many polls wait", code="too_many_polls", accepted=f"{POLLS_PER_NODE_MAX} a node")
-        if timeout_s <= 0 or self._closed.is_set():
+        if timeout_s <= 0 or self._closed:
             return
         bell = self._bells.setdefault(queue, asyncio.Event())
         self._waiting[queue] += 1
@@ -66,25 +63,23 @@ class NodePolls:
 
     async def close(self) -> None:
         """Answer all who wait, and look no more."""
-        self._closed.set()
+        self._closed = True
         for bell in self._bells.values():
             bell.set()
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
-        if self._listener is not None:
-            await asyncio.to_thread(self._listener.join, 2 * HINT_WAIT_S)
+        if self._hints is not None:
+            await self._hints.close()
 
     def _start(self) -> None:
         """Begin to look with the first poll: a market without remote nodes pays nothing."""
         if self._looking is None:
-            loop = asyncio.get_running_loop()
             self._looking = asyncio.create_task(self._keep_looking())
-            self._listener = threading.Thread(target=self._listen, args=(loop,), name="node-polls", daemon=True)
-            self._listener.start()
+            self._hints = Hints(self._bus, (Topic.UNITS_READY,), lambda _: self._hint.set())
 
     async def _keep_looking(self) -> None:
-        while not self._closed.is_set():
+        while not self._closed:
             if not self._waiting.total():
                 await self._hint.wait()
             self._hint.clear()
@@ -99,13 +94,6 @@ class NodePolls:
                 # Not `wait_for`: before Python 3.12 it can lose a cancellation that comes with the hint.
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await self._hint.wait()
-
-    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        subscription = self._bus().subscribe((Topic.UNITS_READY,))
-        while not self._closed.is_set():
-            if subscription.wait(HINT_WAIT_S) and not self._closed.is_set():
-                loop.call_soon_threadsafe(self._hint.set)
-        subscription.close()
 
 
 def _less(counter: Counter[T], name: T) -> None:

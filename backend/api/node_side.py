@@ -91,9 +91,7 @@ class NodeSide:
     def __init__(self, market: Swarmex, gateway: Gateway) -> None:
         self.keys = NodeKeys(market, gateway)
         self.refusals = Refusals()
-        self.polls = NodePolls(
-            lambda queues: node_work.waited_for(market.uow(), queues), gateway.threads, lambda: market.bus
-        )
+        self.polls = NodePolls(lambda queues: node_work.waited_for(market.uow(), queues), gateway.threads, market.bus)
         self.mailbox = gateway.mailbox
         self.requests = MailPolls(gateway.mailbox)
 

@@ -25,6 +25,8 @@ from backend.gateway.routing.node_client import NodeClient
 from backend.gateway.threads import Threads
 from backend.services import accounts, changes, models, nodes, rates
 
+HINTS = (Topic.KEYS_CHANGED, Topic.LEASES_GRANTED, Topic.LEASES_ENDED, Topic.ORDERS_CLEARED, Topic.ORDERS_CLOSED)
+
 
 class Gateway:
     """Everything that a request on the hot path needs; made by `running`, inside the event loop."""
@@ -54,7 +56,7 @@ class Gateway:
     async def running(market: Swarmex) -> AsyncIterator["Gateway"]:
         """A gateway that polls, renews and listens until the block ends; then its sessions are ended."""
         gateway = Gateway(market)
-        hints = Hints(market.bus, gateway.heard)
+        hints = Hints(market.bus, HINTS, gateway.heard)
         await gateway.changes.look()  # before the first request comes: nothing is served by what nobody asked for
         tasks = [asyncio.create_task(gateway.changes.run()), asyncio.create_task(gateway.sessions.run())]
         tasks += [asyncio.create_task(gateway.rates.run()), asyncio.create_task(gateway.allowances.reports.run())]

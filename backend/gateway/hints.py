@@ -9,13 +9,6 @@ from backend.domain.events import Event, Topic
 from backend.messaging.ports import EventBus
 
 WAIT_S = 1.0
-TOPICS = (
-    Topic.KEYS_CHANGED,
-    Topic.LEASES_GRANTED,
-    Topic.LEASES_ENDED,
-    Topic.ORDERS_CLEARED,
-    Topic.ORDERS_CLOSED,
-)
 
 
 class Hints:
@@ -24,12 +17,13 @@ class Hints:
     After each connection it is called with an event of every topic, since any may have been missed.
     """
 
-    def __init__(self, bus: EventBus, heard: Callable[[Sequence[Event]], None]) -> None:
-        self._subscription = bus.subscribe(TOPICS, on_resync=self._missed)
+    def __init__(self, bus: EventBus, topics: Sequence[Topic], heard: Callable[[Sequence[Event]], None]) -> None:
+        self._topics = topics
+        self._subscription = bus.subscribe(topics, on_resync=self._missed)
         self._heard = heard
         self._loop = asyncio.get_running_loop()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._listen, name="gateway-hints", daemon=True)
+        self._thread = threading.Thread(target=self._listen, name="hints", daemon=True)
         self._thread.start()
 
     def _listen(self) -> None:
@@ -37,7 +31,7 @@ class Hints:
             self._tell(self._subscription.wait(WAIT_S))
 
     def _missed(self, _since: datetime) -> None:
-        self._tell(tuple(Event(topic) for topic in TOPICS))
+        self._tell(tuple(Event(topic) for topic in self._topics))
 
     def _tell(self, events: Sequence[Event]) -> None:
         if events and not self._stopped.is_set():

@@ -42,7 +42,7 @@ class Side:
         self.database = Database()
         self.bus = MemoryBus()
         self.threads = Threads()
-        self.polls = NodePolls(self.database.look, self.threads, lambda: self.bus)
+        self.polls = NodePolls(self.database.look, self.threads, self.bus)
 
     async def __aenter__(self) -> "Side":
         return self

@@ -4,17 +4,19 @@ import asyncio
 from collections.abc import Sequence
 
 from backend.domain.events import Event, Topic
-from backend.gateway.hints import TOPICS, Hints
+from backend.gateway.hints import Hints
 from backend.messaging.memory_bus import MemoryBus, MemoryServer
 from tests.waiting import PATIENCE_S
 
+TOPICS = (Topic.KEYS_CHANGED, Topic.LEASES_ENDED)
 
-def test_a_gateway_hears_events_and_after_a_gap_one_of_every_topic() -> None:
+
+def test_events_of_its_topics_are_heard_and_after_a_gap_one_of_every_topic() -> None:
     async def listening() -> list[list[Event]]:
         server = MemoryServer()
         bus = MemoryBus(server)
         heard: asyncio.Queue[Sequence[Event]] = asyncio.Queue()
-        hints = Hints(bus, heard.put_nowait)
+        hints = Hints(bus, TOPICS, heard.put_nowait)
 
         async def next_heard() -> list[Event]:
             return list(await asyncio.wait_for(heard.get(), PATIENCE_S))
