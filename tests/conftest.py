@@ -4,6 +4,7 @@ A test that asks for `database_url` gets its own database, copied from a templat
 `SWARMEX_TEST_DATABASE_URL` and `SWARMEX_TEST_REDIS_URL` name other servers to use.
 """
 
+import asyncio
 import fcntl
 import functools
 import itertools
@@ -17,6 +18,7 @@ import zlib
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -93,13 +95,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def quick() -> Iterator[None]:
     """What hundreds of tests begin and end is cheap to.
 
-    Threads that listen look up often, since who ends them waits for it; certificates are read once, not per client;
-    the command line is put together once, not per call.
+    Threads and servers that listen look up often, since who ends them waits for it; certificates are read once, not
+    per client; the command line is put together once, not per call.
     """
     import httpx
     import typer.main
 
+    looking_up = vars(asyncio) | {"sleep": lambda seconds: asyncio.sleep(min(seconds, LOOK_UP_S))}
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("uvicorn.server.asyncio", SimpleNamespace(**looking_up))
         patch.setattr("httpx._transports.default.create_ssl_context", functools.cache(httpx.create_ssl_context))
         patch.setattr("typer.main.get_command", functools.cache(typer.main.get_command))
         patch.setattr("backend.messaging.subscription.READ_S", LOOK_UP_S)

@@ -1,7 +1,5 @@
 """A real server for a test: uvicorn with the API's own protocol on a free port, in a thread."""
 
-import asyncio
-import socket
 import sys
 import threading
 import time
@@ -14,23 +12,6 @@ import uvicorn
 
 from backend.gateway.oip.body_receiver import BODY_RECEIVER
 from tests.waiting import PATIENCE_S
-
-
-class PromptServer(uvicorn.Server):
-    """Ends as soon as it is told to: uvicorn's own looks ten times a second whether it should."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
-        await super().startup(sockets)
-
-    async def main_loop(self) -> None:
-        await self.on_tick(0)
-        await self._over.wait()
-
-    def end(self) -> None:
-        """From another thread."""
-        self.should_exit = True
-        self._loop.call_soon_threadsafe(self._over.set)
 
 
 @contextmanager
@@ -48,7 +29,7 @@ def serving(app: Any) -> Iterator[str]:
     config = uvicorn.Config(
         app, port=0, http=BODY_RECEIVER, log_config=None, access_log=False, timeout_graceful_shutdown=2
     )
-    server = PromptServer(config)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="test-server", daemon=True)
     thread.start()
     deadline = time.monotonic() + PATIENCE_S
@@ -60,5 +41,5 @@ def serving(app: Any) -> Iterator[str]:
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}"
     finally:
-        server.end()
+        server.should_exit = True
         thread.join(PATIENCE_S)
