@@ -6,18 +6,22 @@ from datetime import datetime
 
 import structlog
 
-from backend.domain.backoff import delay_s
+from backend.domain.backoff import MAX_S, delay_s
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass
 class Chore:
-    """A duty done at most every `every_s`; `run` returns whether there is more to do at once."""
+    """A duty done at most every `every_s`; `run` returns whether there is more to do at once.
+
+    One that failed rests ever longer, up to `retry_max_s`.
+    """
 
     name: str
     run: Callable[[datetime], bool]
     every_s: float = 0.0
+    retry_max_s: float = MAX_S
     failures: int = 0
     due_at: float = 0.0
 
@@ -35,7 +39,7 @@ def run_due(chores: Sequence[Chore], now: datetime, monotonic_s: float, jitter: 
             more = chore.run(now)
         except Exception as error:  # of any layer below
             chore.failures += 1
-            wait_s = delay_s(chore.failures, jitter)
+            wait_s = delay_s(chore.failures, jitter, max_s=chore.retry_max_s)
             chore.due_at = monotonic_s + wait_s
             log.warning(
                 "chore.failed",

@@ -39,5 +39,7 @@ class Relaying:
         return relay.relay(self._app.uow(), now, self._dispatcher.send) > 0
 
     def _keep_sending(self) -> None:
+        # Tried as often as the breaker lets anything through: work waits for the queues to come back, for nothing else.
+        chore = Chore("relay", self.send, retry_max_s=BREAKER_POLICY.recovery_s)
         # Whoever owes something says so: a unit waits for nothing else, and is not due again before.
-        keep_looking(self._app, Chore("relay", self.send), [Topic.UNITS_READY], self._stopping, soon_s=IDLE_S)
+        keep_looking(self._app, chore, [Topic.UNITS_READY], self._stopping, soon_s=IDLE_S)

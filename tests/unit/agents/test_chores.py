@@ -44,6 +44,15 @@ def test_one_that_fails_pauses_ever_longer_while_the_others_go_on() -> None:
     assert 4 <= log.count("failing") <= 10
 
 
+def test_one_that_others_wait_for_pauses_no_longer_than_it_is_told_to() -> None:
+    log: list[str] = []
+    chore = failing(log)
+    chore.retry_max_s = 1.0
+    for tick in range(1000):
+        run_due([chore], NOW, tick * 0.1, 0.0)
+    assert log.count("failing") >= 100
+
+
 def test_one_that_recovers_runs_at_its_pace_again() -> None:
     log: list[str] = []
     chore = failing(log)
