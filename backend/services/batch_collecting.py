@@ -4,11 +4,9 @@ A part is written before its chunk is marked, and holds the same however often i
 is followed by another, who runs nothing again. Memory holds a page of outputs, never a whole chunk's.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
@@ -16,6 +14,7 @@ import orjson
 from backend.domain.batches import BatchState
 from backend.domain.ids import BatchId
 from backend.domain.orders import CloseReason
+from backend.storage import temporary
 from backend.storage.batch_chunks import Ran, StoredChunk
 from backend.storage.batches import Batch
 from backend.storage.contention import patient
@@ -73,8 +72,8 @@ def _mark(uow: UnitOfWork, _: datetime, batch: Batch, written: Sequence[tuple[St
 
 def write_parts(uow: Uow, objects: ObjectStore, batch: Batch, chunk: StoredChunk) -> Written:
     """Write a chunk's parts, from what its order's items gave."""
-    with tempfile.TemporaryDirectory(prefix="swarmex-batch-") as folder:
-        paths = {kind: Path(folder) / kind for kind in (OUTPUTS, ERRORS)}
+    with temporary.folder() as folder:
+        paths = {kind: folder / kind for kind in (OUTPUTS, ERRORS)}
         with paths[OUTPUTS].open("wb") as outputs, paths[ERRORS].open("wb") as errors:
             parts = _Parts(batch, chunk, outputs, errors)
             for ran in _items(uow, chunk):

@@ -5,7 +5,6 @@ is charged here. File ids are decided before the files are written, so that who 
 """
 
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -18,6 +17,7 @@ from backend.domain.ids import FileId
 from backend.domain.orders import CloseReason, OrderState
 from backend.services.batch_collecting import ERRORS, NOT_RUN, OUTPUTS, part_key, parts_folder, write_parts
 from backend.services.batch_telling import owe
+from backend.storage import temporary
 from backend.storage.batches import Batch
 from backend.storage.contention import patient
 from backend.storage.files import File, key_of
@@ -149,8 +149,8 @@ def tidy(uow: Uow, now: datetime, objects: ObjectStore, batch: Batch) -> None:
 
 def _join(uow: Uow, objects: ObjectStore, batch: Batch, numbers: Sequence[int], kind: str, key: str) -> int:
     """Store the parts of these chunks one behind the other; returns the bytes of all."""
-    with tempfile.TemporaryDirectory(prefix="swarmex-batch-") as folder:
-        whole, part = Path(folder) / "whole", Path(folder) / "part"
+    with temporary.folder() as folder:
+        whole, part = folder / "whole", folder / "part"
         with whole.open("wb") as target:
             for number in numbers:
                 _fetch(uow, objects, batch, number, kind, part)

@@ -3,12 +3,10 @@
 What a node gets wrong is evidence that no buyer's cap cuts. Nothing is placed or paid for: the items have been settled.
 """
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
-from pathlib import Path
 
 import orjson
 
@@ -18,6 +16,7 @@ from backend.domain.errors import Invalid, InvalidTensor
 from backend.domain.tensors import Array, parse_request
 from backend.domain.work import ModelRef
 from backend.services.log import record
+from backend.storage import temporary
 from backend.storage.objects import ObjectStore
 from backend.storage.trust import Canary
 from backend.storage.unit_of_work import UnitOfWork
@@ -92,8 +91,8 @@ def _known(objects: ObjectStore, ref: ModelRef, items: Sequence[Canary]) -> list
     """What the model answers to each item; None where it cannot be run here or does not answer the same twice."""
     from backend.services.onnx_models import answers, checksum_of  # slow to import, and only needed here
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
+    with temporary.folder() as folder:
+        path = folder / "model.onnx"
         try:
             objects.get_file(ref.uri, path)
             feeds = [parse_request(orjson.loads(item.inputs), ref.signature) for item in items]

@@ -13,6 +13,7 @@ from threading import Lock
 from typing import ClassVar
 
 from backend.domain.errors import Unavailable
+from backend.storage import temporary
 
 RESERVE_BYTES = 256 << 20  # of the disk, for everybody else on it; of a small one, as containers have, a part
 RESERVE_PARTS = 4
@@ -49,8 +50,8 @@ def folder(size_bytes: int, owner: str) -> Iterator[Path]:
         _Booked.size_bytes += size_bytes
         _Booked.owners[owner] += size_bytes
     try:
-        with tempfile.TemporaryDirectory(prefix="swarmex-upload-") as made:
-            yield Path(made)
+        with temporary.folder() as made:
+            yield made
     finally:
         with _Booked.lock:
             _Booked.size_bytes -= size_bytes

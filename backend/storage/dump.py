@@ -11,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import make_url
 
 from backend.domain.errors import SwarmexError, Unavailable
+from backend.storage import temporary
 from backend.storage.programs import Program
 
 DUMP_TIMEOUT_S = 6 * 3600
@@ -50,8 +51,8 @@ def restore(program: Program, database_url: str, source: Path, tick: Tick) -> No
 
 def _run(command: Sequence[str | Path], database_url: str, timeout_s: float, tick: Tick) -> None:
     """Run a program against a database to its end, or end it; its output is shown only if it fails."""
-    with tempfile.TemporaryDirectory(prefix="swarmex-") as folder, tempfile.TemporaryFile() as complaints:
-        address, environment = _access(database_url, Path(folder))
+    with temporary.folder() as folder, tempfile.TemporaryFile() as complaints:
+        address, environment = _access(database_url, folder)
         child = subprocess.Popen(
             [*command, "--no-password", f"--dbname={address}"],
             env=environment,
