@@ -1,13 +1,13 @@
 """What is told of files and batches: the same names and forms as in the HTTP API, and how far a batch is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from backend.cli.hints import NEXT
 from backend.cli.output import console, figures, note, record, table, words
-from backend.domain.batches import FINAL, BatchState
+from backend.domain.batches import FINAL, OWN, BatchState
 from backend.domain.files import file_name
 from backend.domain.money import format_credits
 
@@ -123,7 +123,7 @@ def show(document: Document, hook: Document) -> None:
         "charged_so_far" if document["ended_at"] is None else "charged": document["charged"],
         **{name: document[name] for name in ("tier", "endpoint", "input_file_id", "output_file_id", "error_file_id")},
         **{name: document[name] for name in ("created_at", "expires_at", "ended_at")},
-        **{name: value for name, value in document["metadata"].items() if name != "swarmex_webhook"},
+        **_settings(document["metadata"]),
         **hook,
     }
     console().print(record({name: value for name, value in facts.items() if value is not None}))
@@ -133,6 +133,13 @@ def show(document: Document, hook: Document) -> None:
         console().print("", table(columns, rows), sep="\n")
     for hint in hints(document):
         note(hint)
+
+
+def _settings(metadata: Mapping[str, str]) -> dict[str, str]:
+    """What its metadata asked of the market, then what else is in there: under names that no fact of ours has."""
+    own = {name: value for name, value in metadata.items() if name.startswith(OWN)}
+    others = {f"metadata {name}": value for name, value in metadata.items() if name not in own}
+    return {name.removeprefix(OWN): value for name, value in own.items() if name != f"{OWN}webhook"} | others
 
 
 def hints(document: Document) -> list[str]:

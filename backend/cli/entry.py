@@ -56,7 +56,7 @@ from backend.cli import (
 )
 from backend.cli.hints import next_step
 from backend.cli.options import NumberLast, examples
-from backend.cli.output import notes, print_json
+from backend.cli.output import note, print_json
 from backend.domain.errors import SwarmexError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -204,7 +204,7 @@ class Failure:
         if self.as_json:
             print_json({"error": {"code": code, "message": message, **facts}})
             return
-        notes().print(f"error: {message}", style="bold red")
+        note(f"error: {message}", style="bold red")
         for name, told in facts.items():
             if told:
-                notes().print(f"  {name + ':':9} {told}")
+                note(f"  {name + ':':9} {told}")

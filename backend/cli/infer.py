@@ -1,6 +1,7 @@
 """Real-time inference through the HTTP gateway: what a user does, with a user's key."""
 
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -17,6 +18,7 @@ EXAMPLES = examples(
     "export SWARMEX_KEY=swx_...   # what `swarmex key create acme` printed",
     "swarmex infer digits --input digit.json --tier large",
     "swarmex infer digits --input digit.json --tier large --sla",
+    "swarmex infer digits --version 2 --input digit.json --json",
     "swarmex infer digits --input - --url http://127.0.0.1:8080 < digit.json",
 )
 TIMEOUT_S = 40.0  # above the gateway's own
@@ -41,6 +43,9 @@ class Refused(SwarmexError):
 def infer(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A registered model.", show_default=False)],
     input_file: InputFile,
+    version: Annotated[
+        int | None, typer.Option(help="Not the latest, but this one.", min=1, show_default=False)
+    ] = None,
     tier: Annotated[TierName, typer.Option(help="Which size of machine to lease.")] = TierName.MEDIUM,
     limit: Annotated[str | None, typer.Option(metavar="CREDITS", help="Credits per slot-second at most.")] = None,
     sla: Annotated[
@@ -65,7 +70,8 @@ def infer(
     if sla:
         headers["Swarmex-SLA"] = "true"
     body = read_request(input_file)
-    answer = _post(f"{(url or api_url()).rstrip('/')}/v2/models/{model}/infer", body, headers)
+    asked = quote(model, safe="@") + (f"/versions/{version}" if version else "")
+    answer = _post(f"{(url or api_url()).rstrip('/')}/v2/models/{asked}/infer", body, headers)
     told = {name: answer.headers.get(header) for name, header in TOLD.items()}
     told[CHARGES[answer.headers.get("Swarmex-Charge-Of", "session")]] = answer.headers.get("Swarmex-Charge")
     document: dict[str, Any] = answer.json()

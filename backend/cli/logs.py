@@ -15,6 +15,7 @@ import typer
 from backend.cli.connection import quiet_logs
 from backend.cli.options import AsJson, examples
 from backend.cli.output import print_json
+from backend.cli.printable import printable
 from backend.domain.errors import Invalid, NotFound, SwarmexError, Unavailable
 from backend.domain.fleet import AgentKind
 from backend.domain.incident_rules import entry_of
@@ -180,5 +181,5 @@ def _from_engine(settings: "Settings", name: str, lines: int) -> list[str]:
 
 def _print(lines: Sequence[str]) -> None:
     if lines:
-        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.write(printable("\n".join(lines)) + "\n")
         sys.stdout.flush()

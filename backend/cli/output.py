@@ -11,6 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Column, Table
 from rich.text import Text
 
+from backend.cli.printable import printable
 from backend.domain.percent import format_percent
 
 PIPED_COLUMNS = 160  # a pipe has no width, and whoever reads it wants whole ids
@@ -40,9 +41,9 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS, highlight=False, markup=False)
 
 
-def note(text: str) -> None:
+def note(text: str, style: str | None = None) -> None:
     """Tell the operator something that is not the answer."""
-    notes().print(text)
+    notes().print(printable(text), style=style)
 
 
 def notes() -> Console:
@@ -52,24 +53,24 @@ def notes() -> Console:
 
 def words(name: str) -> Column:
     """A column of text, which may wrap."""
-    return Column(name, overflow="fold")
+    return Column(printable(name), overflow="fold")
 
 
 def identity(name: str) -> Column:
     """A column of ids, which are shown whole: they are there to be copied."""
-    return Column(name, no_wrap=True, min_width=36)
+    return Column(printable(name), no_wrap=True, min_width=36)
 
 
 def figures(name: str) -> Column:
     """A column of amounts or counts."""
-    return Column(name, justify="right", no_wrap=True)
+    return Column(printable(name), justify="right", no_wrap=True)
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[object]], title: str | None = None) -> Table:
     """A table with a line under its head; one fact a line where a terminal is too narrow for all of them."""
     made = Rows(
         *columns,
-        title=title,
+        title=title and printable(title),
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
@@ -119,6 +120,7 @@ def record(facts: Mapping[str, object]) -> Table:
 
 
 def _fact(name: str, value: object) -> tuple[str, str]:
+    name = printable(name)
     if name.endswith(PPM_ENDING) and isinstance(value, int):
         return name.removesuffix(PPM_ENDING).replace("_", " "), f"{format_percent(value)}%"
     return name.replace("_", " "), text(value)
@@ -143,4 +145,4 @@ def text(value: object) -> str:
         return ", ".join(map(text, value))
     if isinstance(value, dict):
         return json.dumps(value) if value else NONE
-    return str(value)
+    return printable(str(value))

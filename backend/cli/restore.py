@@ -72,7 +72,7 @@ def _connect() -> "Swarmex":
     settings = bootstrap.settings()
     quiet_logs(settings)
     if is_embedded(settings) and not are_up(settings):
-        notes().print(f"Starting PostgreSQL and Redis in {settings.folder}; `swarmex down` stops them.")
+        note(f"Starting PostgreSQL and Redis in {settings.folder}; `swarmex down` stops them.")
     return bootstrap.connect(settings)
 
 

@@ -175,6 +175,17 @@ def test_an_ended_batch_says_where_its_answers_and_its_errors_are(
     assert "charged so far" not in shown.out
 
 
+def test_metadata_is_shown_beside_the_facts_of_a_batch_and_takes_the_place_of_none(
+    cli: Cli, batching: Batching
+) -> None:
+    name = batching.submit(lines(1), state="completed", run="\x1b[2J7", swarmex_tier="small", swarmex_slots="2")
+    shown = [" ".join(line.split()) for line in cli.run("batch", "show", name).out.splitlines()]
+    assert "state validating: its lines are checked; nothing is held or charged yet" in shown
+    assert "metadata state completed" in shown
+    assert r"metadata run \x1b[2J7" in shown
+    assert [line for line in shown if "tier" in line or "slots" in line] == ["tier small", "slots 2"]
+
+
 def test_more_batches_than_are_shown_are_mentioned(cli: Cli, batching: Batching) -> None:
     for _ in range(2):
         batching.submit(lines(1))

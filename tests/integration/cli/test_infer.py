@@ -47,6 +47,8 @@ def test_an_inference_gives_its_outputs_and_what_it_cost(cli: Cli, gateway: str,
     assert parse_credits(again["session_charge_so_far"], zero=True) > first, "it is paid by time"
     assert "session charge so far" in cli.run("infer", "scale", "--input", input_file, "--tier", "large").out
     assert "2.0, 4.0" in cli.run("infer", "scale", "--input", input_file, "--tier", "large").out
+    of_version = cli.json("infer", "scale", "--version", "1", "--input", input_file, "--tier", "large")
+    assert of_version["model_version"] == "1"
 
 
 def test_in_tier_small_what_the_request_cost_is_told(
@@ -75,6 +77,9 @@ def test_what_the_gateway_refuses_keeps_its_code(
     cli: Cli, gateway: str, input_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert cli.refused("infer", "nothing", "--input", input_file)[0] == "unknown_model"
+    assert cli.refused("infer", "scale", "--input", input_file, "--version", "9")[0] == "unknown_model_version"
+    for no_name in ("sc\x1b[2Jale", "scale?x=", "scale#"):
+        assert cli.refused("infer", no_name, "--input", input_file)[0] == "unknown_model", "and no other address"
     assert cli.refused("infer", "scale", "--input", input_file, "--tier", "small")[0] == "no_capacity"
     assert cli.refused("infer", "scale", "--input", input_file, "--tier", "small", "--sla")[0] == "sla_not_offered"
     assert cli.refused("infer", "scale", "--input", input_file, "--key", "swx_wrong")[0] == "unauthenticated"

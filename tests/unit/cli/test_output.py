@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from backend.cli.output import figures, identity, record, table, text, words
+from backend.cli.printable import printable
 
 ID = UUID("0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b")
 
@@ -50,6 +51,26 @@ def test_amounts_line_up_at_the_right() -> None:
 
 def test_markup_in_a_value_is_shown_as_it_is() -> None:
     assert any("[bold]x[/bold]" in line for line in drawn(record({"label": "[bold]x[/bold]"})))
+
+
+ESCAPE = "\x1b]0;mine\x07"  # names the window of whoever reads it
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [record({"label": ESCAPE}), record({ESCAPE: 1}), record({"label": [ESCAPE]}), table([words(ESCAPE)], [(ESCAPE,)])],
+)
+def test_no_value_commands_the_terminal_that_shows_it(shown: object) -> None:
+    lines = "\n".join(drawn(shown))
+    assert "\x1b" not in lines
+    assert "\x07" not in lines
+    assert r"\x1b]0;mine\x07" in lines
+
+
+def test_letters_of_all_writings_and_lines_are_shown_as_they_are() -> None:
+    for written in ("naïve 漢字\u3000かな", "a\u00a0b", "two\nlines", "a\tb", "🤖"):
+        assert printable(written) == written
+    assert printable("\u202egpj.exe") == r"\u202egpj.exe", "which would be read from its end"
 
 
 @pytest.mark.parametrize(
