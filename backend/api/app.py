@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 from backend.api import docs, errors
 from backend.api.exposition import Exposition
 from backend.api.front import Front
+from backend.api.heads import Heads
 from backend.api.limits import THREADS_MAX
 from backend.api.node_side import NodeSide
 from backend.api.parameters import only_known
@@ -66,5 +67,5 @@ def create_app(app: Swarmex) -> FastAPI:
     docs.install(api)
     api.add_middleware(Front, metrics=requests)
     # Requests of the protocol pass nothing of what the framework puts before its own routes.
-    api.middleware_stack = Faces(Front(ProtocolFace(protocol), requests), api.build_middleware_stack())
+    api.middleware_stack = Faces(Front(ProtocolFace(protocol), requests), Heads(api.build_middleware_stack()))
     return api
