@@ -44,11 +44,11 @@ def init(as_json: AsJson = False) -> None:
 def first_admin_key(market: "Swarmex") -> str | None:
     """Open the operator's account and make its first key; None when it had been opened before."""
     from backend import bootstrap
-    from backend.services import accounts
+    from backend.services import accounts, api_keys
 
     now = bootstrap.utc_now()
     try:
         account = accounts.create_account(market.uow(), now, OPERATOR)
     except Conflict:
         return None
-    return accounts.create_key(market.uow(), now, account.id, Role.ADMIN, "first").secret
+    return api_keys.create_key(market.uow(), now, account.id, Role.ADMIN, "first").secret

@@ -21,7 +21,7 @@ EXAMPLES = examples(
     "swarmex key limits 0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b --remove",
 )
 
-KeyArgument = Annotated[str, typer.Argument(metavar="KEY_ID", help="The id that `key create` printed.")]
+KeyArgument = Annotated[str, typer.Argument(metavar="KEY_ID", help="Its id, as `key list` shows it.")]
 Requests = Annotated[int | None, typer.Option(metavar="N", help="Requests a minute.", show_default=False)]
 Tokens = Annotated[
     int | None,

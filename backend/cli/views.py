@@ -6,12 +6,14 @@ from backend.domain.money import format_credits
 
 if TYPE_CHECKING:
     from backend.domain.budgets import Budget
-    from backend.services.accounts import AccountView, NewKey
+    from backend.services.accounts import AccountView
+    from backend.services.api_keys import NewKey
     from backend.services.deposits import DepositView
     from backend.services.markets import MarketView
     from backend.services.nodes import OfferView
     from backend.services.organisations import Organisation
     from backend.storage.alerts import Alert
+    from backend.storage.api_keys import ApiKey
     from backend.storage.models import Model
     from backend.storage.nodes import Node
 
@@ -85,6 +87,20 @@ def key(made: "NewKey") -> Document:
         "role": made.role,
         "label": made.label,
         "secret": made.secret,
+    }
+
+
+def listed_key(key: "ApiKey") -> Document:
+    """A key as it is listed."""
+    return {
+        "key_id": key.id,
+        "account": key.account_id,
+        "member": key.member_id,
+        "member_name": key.member,
+        "role": key.role,
+        "label": key.label,
+        "created_at": key.created_at,
+        "revoked_at": key.revoked_at,
     }
 
 

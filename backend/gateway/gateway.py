@@ -23,7 +23,7 @@ from backend.gateway.rates.permits import BREAKER_POLICY, Permits
 from backend.gateway.rates.rates import Rates, process_name
 from backend.gateway.routing.node_client import NodeClient
 from backend.gateway.threads import Threads
-from backend.services import accounts, changes, models, nodes, rates
+from backend.services import api_keys, changes, models, nodes, rates
 
 HINTS = (Topic.KEYS_CHANGED, Topic.LEASES_GRANTED, Topic.LEASES_ENDED, Topic.ORDERS_CLEARED, Topic.ORDERS_CLOSED)
 
@@ -34,7 +34,7 @@ class Gateway:
     def __init__(self, market: Swarmex) -> None:
         self.threads = Threads()
         self.changes = Changes(lambda: changes.versions(market.uow()), self.threads)
-        self.keys = Keys(lambda secret: accounts.authenticate(market.uow(), secret), self.threads, self.changes)
+        self.keys = Keys(lambda secret: api_keys.authenticate(market.uow(), secret), self.threads, self.changes)
         self.models = Models(
             lambda name, version: _served(market, name, version), lambda: _index(market), self.threads, self.changes
         )

@@ -22,7 +22,8 @@ from backend.domain.joining import (
 )
 from backend.domain.machines import check_hardware
 from backend.domain.nodes import NodeSpec, check_node
-from backend.services.accounts import CHANGED_KEYS, find_account
+from backend.services.accounts import find_account
+from backend.services.api_keys import CHANGED_KEYS
 from backend.services.log import record
 from backend.services.nodes import add_node, owned_node
 from backend.storage.ids import new_id

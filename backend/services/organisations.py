@@ -15,15 +15,8 @@ from backend.domain.organisations import (
     check_owner_stays,
     check_room,
 )
-from backend.services.accounts import (
-    CHANGED_KEYS,
-    AccountView,
-    NewKey,
-    find_account,
-    make_key,
-    open_account,
-    view_of,
-)
+from backend.services.accounts import AccountView, find_account, open_account, view_of
+from backend.services.api_keys import CHANGED_KEYS, NewKey, make_key
 from backend.services.budgets import budgets_of
 from backend.services.log import record
 from backend.services.managing import check_manages

@@ -8,7 +8,7 @@ from backend.domain.errors import NotFound
 from backend.domain.events import Event, Topic
 from backend.domain.ids import KeyId
 from backend.domain.rates import NONE, Face, Limits, OwnLimits, SetBy, ceilings, check_own, effective
-from backend.services.accounts import find_own_key
+from backend.services.api_keys import find_own_key
 from backend.services.log import record
 from backend.services.managing import check_manages
 from backend.storage.unit_of_work import UnitOfWork

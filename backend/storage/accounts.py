@@ -1,16 +1,15 @@
-"""Accounts and API keys."""
+"""Accounts: customers and providers."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
-from backend.domain.access import Principal, Role
-from backend.domain.ids import AccountId, KeyId
+from backend.domain.ids import AccountId
 from backend.domain.organisations import AccountType
-from backend.storage.tables import AccountRow, ApiKeyRow
+from backend.storage.tables import AccountRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,52 +45,3 @@ class AccountRepository:
             select(AccountRow.id, AccountRow.name, AccountRow.created_at, AccountRow.type).where(column == account)
         ).one_or_none()
         return Account(AccountId(row.id), row.name, row.created_at, AccountType(row.type)) if row else None
-
-
-class KeyRepository:
-    """API keys by the digest of their secret."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def add(self, principal: Principal, label: str, digest: bytes, now: datetime) -> None:
-        """Record a new key of a principal's account and role."""
-        self._connection.execute(
-            insert(ApiKeyRow).values(
-                id=principal.key_id,
-                account_id=principal.account_id,
-                member_id=principal.member_id,
-                role=principal.role,
-                label=label,
-                digest=digest,
-                created_at=now,
-            )
-        )
-
-    def find(self, key_id: KeyId) -> Principal | None:
-        """Whom a key belongs to, revoked or not."""
-        return self._one(ApiKeyRow.id == key_id)
-
-    def live(self, digest: bytes) -> Principal | None:
-        """Whom the secret with this digest speaks for, unless revoked."""
-        return self._one((ApiKeyRow.digest == digest) & ApiKeyRow.revoked_at.is_(None))
-
-    def revoke(self, key_id: KeyId, now: datetime) -> None:
-        """End a key; a second time changes nothing."""
-        self._connection.execute(
-            update(ApiKeyRow).where(ApiKeyRow.id == key_id, ApiKeyRow.revoked_at.is_(None)).values(revoked_at=now)
-        )
-
-    def revoke_of_member(self, organisation: AccountId, member: AccountId, now: datetime) -> None:
-        """End the keys with which a member spends for an organisation."""
-        self._connection.execute(
-            update(ApiKeyRow)
-            .where(ApiKeyRow.account_id == organisation, ApiKeyRow.member_id == member, ApiKeyRow.revoked_at.is_(None))
-            .values(revoked_at=now)
-        )
-
-    def _one(self, condition: object) -> Principal | None:
-        row = self._connection.execute(
-            select(ApiKeyRow.id, ApiKeyRow.account_id, ApiKeyRow.role, ApiKeyRow.member_id).where(condition)  # type: ignore[arg-type]  # a column expression
-        ).one_or_none()
-        return Principal(KeyId(row.id), AccountId(row.account_id), Role(row.role), row.member_id) if row else None

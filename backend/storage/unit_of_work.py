@@ -12,11 +12,12 @@ from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
 from backend.domain.errors import Unavailable
 from backend.domain.events import Event
 from backend.storage.account_deliveries import AccountDeliveryRepository
-from backend.storage.accounts import AccountRepository, KeyRepository
+from backend.storage.accounts import AccountRepository
 from backend.storage.activity import ActivityRepository
 from backend.storage.agents import AgentRepository
 from backend.storage.alerts import AlertRepository
 from backend.storage.allowances import AllowanceRepository
+from backend.storage.api_keys import KeyRepository
 from backend.storage.audit import AuditRepository
 from backend.storage.audit_runs import AuditRunRepository
 from backend.storage.backups import BackupRepository

@@ -15,7 +15,7 @@ from backend.cli.deployment import Deployment
 from backend.domain.access import Role
 from backend.domain.fleet import AgentKind, FleetSpec, fleet_label
 from backend.domain.orders import OrderState
-from backend.services import accounts, audit, fleet, incidents
+from backend.services import api_keys, audit, fleet, incidents
 from tests.docker.containers import docker
 from tests.market import REQUEST, Market
 from tests.waiting import PATIENCE_S, until
@@ -131,7 +131,7 @@ def test_a_fleet_in_containers_works_is_adopted_and_leaves_nothing_behind(
     [order] = market.place()
     until(lambda: market.show(order).closed_at, "the order has ended")
     assert market.show(order).state is OrderState.SETTLED
-    key = accounts.create_key(market.app.uow(), utc_now(), market.buyer.account_id, Role.USER, "test")
+    key = api_keys.create_key(market.app.uow(), utc_now(), market.buyer.account_id, Role.USER, "test")
     answer = httpx.post(url + PATH, json=REQUEST, headers={"Authorization": f"Bearer {key.secret}"}, timeout=PATIENCE_S)
     assert answer.json()["outputs"][0]["data"] == [2.0, 4.0], answer.text
 

@@ -10,7 +10,7 @@ import pytest
 
 from backend.bootstrap import utc_now
 from backend.domain.access import Role
-from backend.services import accounts
+from backend.services import api_keys
 from tests.e2e.swarm import Swarm
 from tests.market import REQUEST
 from tests.otlp_collector import Collector, collecting, orphans
@@ -51,7 +51,7 @@ class Traced:
 def traced(collector: Collector, swarm: Swarm) -> Iterator[Traced]:
     """An API and a node beside the swarm's agents, all of them traced."""
     market = swarm.market
-    key = accounts.create_key(market.app.uow(), utc_now(), market.buyer.account_id, Role.USER, "test")
+    key = api_keys.create_key(market.app.uow(), utc_now(), market.buyer.account_id, Role.USER, "test")
     url = swarm.start_api()
     swarm.start_node("a", slots=4)
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key.secret}"}, timeout=PATIENCE_S) as client:

@@ -13,7 +13,7 @@ import httpx
 from backend.bootstrap import Settings, utc_now
 from backend.domain.access import Role
 from backend.embedded.ports import LOOPBACK, free_port
-from backend.services import accounts
+from backend.services import api_keys
 from tests.market import Market
 
 START_S = 20
@@ -23,7 +23,7 @@ TIMEOUT_S = 30
 @contextmanager
 def api_process(market: Market, folder: Path) -> Iterator[httpx.Client]:
     """A client of an API process with the key of the buyer, until the block ends."""
-    key = accounts.create_key(market.app.uow(), utc_now(), market.buyer.account_id, Role.USER)
+    key = api_keys.create_key(market.app.uow(), utc_now(), market.buyer.account_id, Role.USER)
     settings: Settings = market.app.settings.model_copy(
         update={"api_port": free_port([LOOPBACK], None), "log_level": "WARNING"}
     )

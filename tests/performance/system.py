@@ -11,7 +11,7 @@ from backend.bootstrap import Settings, Swarmex, utc_now
 from backend.cli.deployment import Deployment
 from backend.domain.access import Role
 from backend.domain.fleet import AgentKind, FleetSpec
-from backend.services import accounts, fleet
+from backend.services import api_keys, fleet
 from tests.forked import shared_zygote
 from tests.market import Market
 
@@ -79,7 +79,7 @@ def running(
         for number in range(NODES):
             market.node(f"node-{number}", SLOTS_PER_NODE, pool=POOL)
         market.node("node-cloud", SLOTS_PER_NODE, pool=POOL, kind="cloud")  # for the tiers that go to no other class
-        key = accounts.create_key(market.app.uow(), utc_now(), market.buyer.account_id, Role.USER, "load")
+        key = api_keys.create_key(market.app.uow(), utc_now(), market.buyer.account_id, Role.USER, "load")
         fleet.set_desired(market.app.uow(), members)
         shared_zygote()
         deployment.start_manager(wired)

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from backend.api.dependencies import Market, Now
 from backend.api.security import Anyone
-from backend.api.wire.accounts import CreatedKey
+from backend.api.wire.api_keys import CreatedKey
 from backend.api.wire.organisations import MemberKeyRequest, Membership, NewMember, NewOrganisation, Organisation
 from backend.domain.access import Role
 from backend.services import organisations

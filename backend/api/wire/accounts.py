@@ -1,18 +1,15 @@
-"""Accounts, keys and deposits on the wire."""
+"""Accounts and deposits on the wire."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Self
 from uuid import UUID
 
 from pydantic import Field
 
 from backend.api.wire.base import Amount, Answer, Credits, Id, Text, Wire
-from backend.domain.access import Role
 from backend.domain.money import format_credits
-from backend.services.accounts import AccountView, NewKey
+from backend.services.accounts import AccountView
 from backend.services.deposits import DepositView
-
-ROLES = [role.value for role in Role]
 
 
 class NewAccount(Wire):
@@ -50,29 +47,6 @@ class Account(Answer):
             withheld=format_credits(view.withheld_nano),
             exhausted_in_s=view.exhausted_in_s,
         )
-
-
-class KeyRequest(Wire):
-    """A key to create: for the caller's own account, or, by an admin, for the account named."""
-
-    account: Id | None = None
-    role: Annotated[Text, Field(json_schema_extra={"enum": ROLES})] = "user"
-    label: Text | None = Field(default=None, examples=["notebook"])
-
-
-class CreatedKey(Answer):
-    """A new key; its secret is shown this once and kept nowhere."""
-
-    key_id: UUID
-    account: UUID
-    role: str
-    label: str
-    secret: str = Field(examples=["swx_…"])
-
-    @classmethod
-    def of(cls, key: NewKey) -> Self:
-        """The wire form of a key just made."""
-        return cls(key_id=key.key_id, account=key.account_id, role=key.role, label=key.label, secret=key.secret)
 
 
 class DepositRequest(Wire):

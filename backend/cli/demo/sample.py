@@ -13,7 +13,8 @@ from backend.domain.tiers import TierName
 
 if TYPE_CHECKING:
     from backend.bootstrap import Swarmex
-    from backend.services.accounts import AccountView, NewKey
+    from backend.services.accounts import AccountView
+    from backend.services.api_keys import NewKey
 
 DEPOSIT = "100"
 BUYERS = {"demo-lab": (TierName.SMALL, TierName.MEDIUM), "demo-company": (TierName.LARGE, TierName.ENTERPRISE)}
@@ -53,13 +54,13 @@ class Sample:
 
 def set_up(market: "Swarmex", now: datetime, run: str) -> Sample:
     """Accounts, keys, deposits, nodes and offers; what an earlier run left is used again. `run` names the payments."""
-    from backend.services import accounts, deposits
+    from backend.services import api_keys, deposits
 
     ids = {name: _account(market, now, name).id for name in (*BUYERS, *PROVIDERS)}
     amount_nano = parse_credits(DEPOSIT)
     for name in BUYERS:
         deposits.deposit(market.uow(), now, ids[name], amount_nano, f"{run}-{name}")
-    keys = {name: accounts.create_key(market.uow(), now, ids[name], Role.USER, run) for name in BUYERS}
+    keys = {name: api_keys.create_key(market.uow(), now, ids[name], Role.USER, run) for name in BUYERS}
     nodes = 0
     for machine in MACHINES:
         owner = Principal(None, ids[machine.provider], Role.PROVIDER)
@@ -78,10 +79,10 @@ def look(market: "Swarmex") -> dict[str, "AccountView"]:
 
 def revoke_keys(market: "Swarmex", now: datetime, sample: Sample) -> None:
     """End this run's keys, which nobody else knows."""
-    from backend.services import accounts
+    from backend.services import api_keys
 
     for key in sample.keys.values():
-        accounts.revoke_key(market.uow(), now, key.key_id, Principal(None, key.account_id, Role.ADMIN))
+        api_keys.revoke_key(market.uow(), now, key.key_id, Principal(None, key.account_id, Role.ADMIN))
 
 
 def _account(market: "Swarmex", now: datetime, name: str) -> "AccountView":

@@ -13,7 +13,7 @@ from backend.bootstrap import utc_now
 from backend.domain.access import Role
 from backend.domain.fleet import AgentKind
 from backend.domain.ids import OrderId
-from backend.services import accounts
+from backend.services import api_keys
 from tests.e2e.chaos.arena import Arena
 from tests.e2e.chaos.conftest import ORDERS
 from tests.market import REQUEST
@@ -38,7 +38,7 @@ WORKLOAD = {
 def test_clients_that_repeat_their_requests_have_each_order_placed_once(
     arena: Arena, ended: Callable[[Arena], None]
 ) -> None:
-    key = accounts.create_key(arena.market.app.uow(), utc_now(), arena.market.buyer.account_id, Role.USER, "chaos")
+    key = api_keys.create_key(arena.market.app.uow(), utc_now(), arena.market.buyer.account_id, Role.USER, "chaos")
     arena.flood(ORDERS - BATCHES * BATCH)
     keys = [f"{arena.dice.getrandbits(64):x}" for _ in range(BATCHES)]
     victim = arena.dice.randrange(2, BATCHES // 2)

@@ -13,7 +13,7 @@ from backend.domain.private_sealing import seal_order
 from backend.domain.sealing_keys import KeyState
 from backend.messaging import spans
 from backend.messaging.dispatcher import Dispatcher
-from backend.services import accounts, orders, relay, sealing_keys
+from backend.services import api_keys, orders, relay, sealing_keys
 from tests.integration.agents.processes import Start
 from tests.integration.api.once import application
 from tests.market import Market
@@ -66,7 +66,7 @@ def test_what_is_private_is_in_no_table_no_redis_no_log_and_no_span(
     good, keys = seal(market, [key], SECRET_BODY)
     spoilt, _ = seal_order([(WRONG, 1)], model_of(market), {key.id: key.public})
     stop_tracing = start_tracing("api", "front-1")
-    secret = accounts.create_key(market.app.uow(), utc_now(), market.buyer.account_id, Role.USER, "test").secret
+    secret = api_keys.create_key(market.app.uow(), utc_now(), market.buyer.account_id, Role.USER, "test").secret
     with serving(application(market.app)) as url:
         for envelope in (good, spoilt):
             workload = {"workload": "inference", "model": "doubling", "model_version": 1, "tier": "medium"}

@@ -6,7 +6,7 @@ import httpx
 
 from backend.domain.access import Role
 from backend.domain.ids import AccountId
-from backend.services.accounts import NewKey
+from backend.services.api_keys import NewKey
 
 TIMEOUT_S = 120
 

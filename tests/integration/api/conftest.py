@@ -8,7 +8,7 @@ import pytest
 
 from backend.bootstrap import Settings, Swarmex, connect, utc_now
 from backend.domain.access import Role
-from backend.services import accounts, deposits, models
+from backend.services import accounts, api_keys, deposits, models
 from tests.integration.api.callers import TIMEOUT_S, Callers, Client
 from tests.integration.api.once import application
 from tests.integration.api.supply import Supply, write_model
@@ -51,7 +51,7 @@ def callers(market: Swarmex, url: str) -> Iterator[Callers]:
     clients = {}
     for role in Role:
         account = accounts.create_account(market.uow(), now, f"{role}-account")
-        key = accounts.create_key(market.uow(), now, account.id, role, "test")
+        key = api_keys.create_key(market.uow(), now, account.id, role, "test")
         clients[role] = Client(url, account.id, key)
     deposits.deposit(market.uow(), now, clients[Role.USER].account_id, FUNDS_NANO, "opening")
     stranger = httpx.Client(base_url=url, timeout=TIMEOUT_S)

@@ -6,7 +6,7 @@ from uuid import UUID
 from backend.bootstrap import Swarmex, utc_now
 from backend.domain.access import Role
 from backend.domain.ids import AccountId
-from backend.services import accounts, deposits
+from backend.services import accounts, api_keys, deposits
 from tests.integration.api.callers import Callers, Client
 from tests.waiting import eventually
 
@@ -33,7 +33,7 @@ class Lab:
 def person(market: Swarmex, like: Client, name: str) -> Client:
     """Somebody with an account and a key."""
     account = accounts.create_account(market.uow(), utc_now(), name)
-    return Client(str(like.base_url), account.id, accounts.create_key(market.uow(), utc_now(), account.id, Role.USER))
+    return Client(str(like.base_url), account.id, api_keys.create_key(market.uow(), utc_now(), account.id, Role.USER))
 
 
 def with_secret(like: Client, secret: str) -> Client:

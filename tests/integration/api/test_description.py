@@ -29,7 +29,7 @@ from backend.domain.access import Role
 from backend.domain.joining import PROTOCOL
 from backend.domain.mail import MailedAnswer, pack_answers
 from backend.domain.uploads import digest_header
-from backend.services import accounts
+from backend.services import api_keys
 from tests.integration.api import right_bodies
 from tests.integration.api.callers import TIMEOUT_S
 from tests.integration.api.route_table import CLOUD_EVENT, NODE_ROUTES, ROUTES
@@ -94,8 +94,8 @@ def town(database_url: str, node_database_url: str, redis_url: str, namespace: s
     market = Market(database_url, node_database_url, redis_url, namespace, tmp_path / "data")
     ids = WORDS | {name: str(value) for name, value in things(market).items()}
     operator, now = market.account("operator").account_id, utc_now()
-    admin = accounts.create_key(market.app.uow(), now, operator, Role.ADMIN)
-    spare = accounts.create_key(market.app.uow(), now, market.buyer.account_id, Role.USER)
+    admin = api_keys.create_key(market.app.uow(), now, operator, Role.ADMIN)
+    spare = api_keys.create_key(market.app.uow(), now, market.buyer.account_id, Role.USER)
     api = create_app(market.app)
     with serving(api) as url, Supply(market.app, market.provider.account_id, tmp_path / "node"):
         remote = Remote(market, url)

@@ -18,7 +18,7 @@ from backend.domain.joining import TokenWish
 from backend.domain.money import NANO_PER_CREDIT
 from backend.domain.periods import month
 from backend.services import (
-    accounts,
+    api_keys,
     batches,
     budgets,
     disputes,
@@ -92,7 +92,7 @@ def victims(
         address = stack.enter_context(serving(application(market.app)))
 
         def client(account: AccountId, role: Role) -> Client:
-            key = accounts.create_key(market.app.uow(), utc_now(), account, role)
+            key = api_keys.create_key(market.app.uow(), utc_now(), account, role)
             return stack.enter_context(Client(address, account, key))
 
         buyer = client(market.buyer.account_id, Role.USER)

@@ -10,7 +10,7 @@ from backend.api.app import create_app
 from backend.bootstrap import Swarmex, utc_now
 from backend.domain.access import Role
 from backend.domain.rates import BYTES_PER_TOKEN, DEFAULTS, Face
-from backend.services import accounts
+from backend.services import api_keys
 from tests.integration.api.callers import Callers, Client, problem
 from tests.integration.api.lab import with_secret
 from tests.integration.api.requests import body
@@ -114,7 +114,7 @@ def test_so_many_requests_of_a_key_are_under_way_at_once_and_no_more(callers: Ca
 
 def test_a_key_has_one_limit_at_two_servers(callers: Callers, market: Swarmex) -> None:
     limit(callers, callers.user, requests_per_minute=30)
-    made = accounts.create_key(market.uow(), utc_now(), callers.user.account_id, Role.USER)
+    made = api_keys.create_key(market.uow(), utc_now(), callers.user.account_id, Role.USER)
     here = with_secret(callers.user, made.secret)
     callers.admin.put(f"/api/v1/keys/{made.key_id}/limits", json={"requests_per_minute": 30})
     with serving(create_app(market)) as address:

@@ -4,7 +4,7 @@ import pytest
 
 from backend.bootstrap import Swarmex, new_id, utc_now
 from backend.domain.access import Role
-from backend.services import accounts
+from backend.services import accounts, api_keys
 from tests.integration.api.callers import Callers, Client, problem
 from tests.integration.api.counting import rows
 from tests.integration.api.lab import with_secret
@@ -136,6 +136,26 @@ def test_a_key_made_for_oneself_has_ones_own_role_at_most(callers: Callers, mark
     assert rows(market) == before
 
 
+def test_keys_are_listed_to_their_account_and_to_admins_without_anything_that_opens(callers: Callers) -> None:
+    made = [callers.user.post("/api/v1/keys", json={"label": label}).json() for label in ("notebook", "pipeline")]
+    first = callers.user.get("/api/v1/keys", params={"limit": 2})
+    assert not any(key["secret"] in first.text for key in made)
+    assert [key["label"] for key in first.json()["keys"]] == ["pipeline", "notebook"]
+    last = callers.user.get("/api/v1/keys", params={"before": first.json()["next_before"]}).json()
+    assert ([key["key_id"] for key in last["keys"]], last["next_before"]) == ([str(callers.user.key.key_id)], None)
+    callers.user.delete(f"/api/v1/keys/{made[0]['key_id']}")
+    theirs = {"account": str(callers.user.account_id)}
+    told = [
+        callers.admin.get("/api/v1/keys", params=theirs | more).json()["keys"] for more in ({}, {"revoked": "true"})
+    ]
+    assert [len(keys) for keys in told] == [2, 3]
+    assert [bool(key["revoked_at"]) for key in told[1]] == [False, True, False]
+    own = callers.admin.get("/api/v1/keys").json()["keys"]
+    assert [key["account"] for key in own] == [str(callers.admin.account_id)]
+    others = [callers.provider.get("/api/v1/keys", params=of) for of in (theirs, {"account": str(new_id())})]
+    assert {problem(refused) for refused in others} == {(404, "unknown_account", "account")}
+
+
 def test_another_accounts_key_cannot_be_revoked(callers: Callers) -> None:
     path = f"/api/v1/keys/{callers.admin.key.key_id}"
     assert problem(callers.user.delete(path))[:2] == (404, "unknown_key")
@@ -152,7 +172,7 @@ def test_another_account_looks_like_one_that_does_not_exist(callers: Callers) ->
 
 def test_another_providers_node_cannot_be_drained_or_priced(callers: Callers, market: Swarmex, supply: Supply) -> None:
     rival = accounts.create_account(market.uow(), utc_now(), "rival")
-    key = accounts.create_key(market.uow(), utc_now(), rival.id, "provider")
+    key = api_keys.create_key(market.uow(), utc_now(), rival.id, "provider")
     client = Client(str(callers.user.base_url), rival.id, key)
     node = str(supply.node.id)
     assert problem(client.post(f"/api/v1/nodes/{node}/drain"))[:2] == (404, "unknown_node")

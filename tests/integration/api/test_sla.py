@@ -9,7 +9,7 @@ import pytest
 from backend.bootstrap import utc_now
 from backend.domain.access import Principal, Role
 from backend.domain.sla import WINDOW
-from backend.services import accounts, sla
+from backend.services import api_keys, sla
 from tests.integration.api.callers import Client, problem
 from tests.integration.api.once import application
 from tests.integration.services.earning import ran, ran_again
@@ -36,7 +36,7 @@ class Served:
     def client(self, who: Principal | str, role: Role) -> Client:
         """A client of the buyer, the provider or somebody new."""
         principal = self._market.account(who) if isinstance(who, str) else who
-        key = accounts.create_key(self._market.app.uow(), utc_now(), principal.account_id, role)
+        key = api_keys.create_key(self._market.app.uow(), utc_now(), principal.account_id, role)
         return self._stack.enter_context(Client(self._address, principal.account_id, key))
 
     @property

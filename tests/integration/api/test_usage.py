@@ -7,7 +7,7 @@ import pytest
 
 from backend.api.limits import BODY_BYTES_MAX
 from backend.bootstrap import Swarmex, new_id, utc_now
-from backend.services import accounts, audit
+from backend.services import accounts, api_keys, audit
 from tests.integration.api.callers import Callers, Client, problem
 from tests.integration.api.counting import rows
 
@@ -173,7 +173,7 @@ def test_usage_is_seen_by_whoever_pays_for_it_and_by_admins(
     callers: Callers, meter: dict[str, Any], market: Swarmex
 ) -> None:
     rival = accounts.create_account(market.uow(), utc_now(), "rival")
-    other = Client(str(callers.user.base_url), rival.id, accounts.create_key(market.uow(), utc_now(), rival.id, "user"))
+    other = Client(str(callers.user.base_url), rival.id, api_keys.create_key(market.uow(), utc_now(), rival.id, "user"))
     report(callers.admin, [event(number) for number in range(3)], BATCH)
     mine = callers.user.get("/api/v1/usage", params={"limit": 2}).json()
     assert [usage["event_id"] for usage in mine["usage"]] == ["e2", "e1"]

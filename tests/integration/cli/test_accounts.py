@@ -3,7 +3,7 @@
 import pytest
 
 from backend.domain.errors import Unauthenticated
-from backend.services import accounts
+from backend.services import api_keys
 from tests.integration.cli.runner import Cli
 from tests.market import Market
 
@@ -25,11 +25,28 @@ def test_an_account_that_exists_or_does_not_is_refused(cli: Cli) -> None:
 
 def test_a_key_opens_until_it_is_revoked(cli: Cli, market: Market) -> None:
     key = cli.json("key", "create", "buyer", "--role", "provider", "--label", "notebook")
-    principal = accounts.authenticate(market.app.uow(), key["secret"])
+    principal = api_keys.authenticate(market.app.uow(), key["secret"])
     assert (str(principal.account_id), principal.role) == (key["account"], "provider")
     assert cli.json("key", "revoke", key["key_id"]) == {"key_id": key["key_id"], "revoked": True}
     with pytest.raises(Unauthenticated):
-        accounts.authenticate(market.app.uow(), key["secret"])
+        api_keys.authenticate(market.app.uow(), key["secret"])
+
+
+def test_the_keys_of_an_account_are_listed_without_their_secrets(cli: Cli) -> None:
+    cli.json("account", "create", "acme")
+    assert "`swarmex key create acme` makes one" in cli.run("key", "list", "acme").err
+    first, second = (cli.json("key", "create", "acme", "--label", label) for label in ("notebook", "pipeline"))
+    cli.json("key", "revoke", first["key_id"])
+    [living] = cli.json("key", "list", "acme")
+    told = {name: value for name, value in second.items() if name != "secret"}
+    assert {name: living[name] for name in told} == told
+    shown = cli.run("key", "list", "acme", "--revoked").out
+    assert "pipeline" in shown
+    assert "notebook" in shown
+    assert first["secret"] not in shown
+    assert "There may be more" in cli.run("key", "list", "acme", "--limit", "1").err
+    assert cli.refused("key", "list", "nobody") == ("unknown_account", "account")
+    assert cli.refused("key", "list", "acme", "--limit", "0") == ("invalid_limit", "limit")
 
 
 def test_a_secret_is_no_id_of_a_key(cli: Cli) -> None:

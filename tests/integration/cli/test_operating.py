@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 from backend.bootstrap import downgrade, utc_now
 from backend.cli.servers import require_free_port
 from backend.domain.errors import Conflict
-from backend.services import accounts, audit
+from backend.services import api_keys, audit
 from tests.integration.cli.runner import Cli
 from tests.market import Market
 
@@ -27,7 +27,7 @@ def test_init_migrates_and_makes_an_admin_key_once(cli: Cli, database_url: str) 
 
 def test_the_first_key_is_an_admin(cli: Cli, market: Market) -> None:
     secret = cli.json("init")["admin_key"]
-    assert accounts.authenticate(market.app.uow(), secret).role == "admin"
+    assert api_keys.authenticate(market.app.uow(), secret).role == "admin"
 
 
 def test_the_audit_fails_when_a_balance_was_changed_by_hand(cli: Cli, market: Market, database_url: str) -> None:

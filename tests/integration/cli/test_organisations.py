@@ -4,7 +4,7 @@ import pytest
 
 from backend.bootstrap import utc_now
 from backend.domain.errors import Unauthenticated
-from backend.services import accounts
+from backend.services import accounts, api_keys
 from tests.integration.cli.runner import Cli
 from tests.market import Market
 
@@ -39,13 +39,13 @@ def test_members_come_change_and_go(lab: Cli) -> None:
 def test_a_members_key_is_shown_once_and_opens_nothing_after_its_member_was_removed(lab: Cli, market: Market) -> None:
     lab.json("org", "add", "lab", "ana")
     key = lab.json("org", "key", "lab", "ana", "--label", "notebook")
-    bearer = accounts.authenticate(market.app.uow(), key["secret"])
+    bearer = api_keys.authenticate(market.app.uow(), key["secret"])
     assert (str(bearer.account_id), key["label"]) == (key["account"], "notebook")
     assert bearer.member_id == accounts.show_account(market.app.uow(), "ana").id
     assert "Keep the secret" in lab.run("org", "key", "lab", "ana").err
     lab.json("org", "remove", "lab", "ana")
     with pytest.raises(Unauthenticated):
-        accounts.authenticate(market.app.uow(), key["secret"])
+        api_keys.authenticate(market.app.uow(), key["secret"])
 
 
 def test_an_organisation_shows_its_money_members_and_budgets(lab: Cli, market: Market) -> None:

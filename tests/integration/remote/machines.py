@@ -17,7 +17,7 @@ from agents.model_cache import ModelCache
 from backend.bootstrap import utc_now
 from backend.domain.access import Role
 from backend.domain.mail import MailedAnswer, MailedRequest, pack_answers, unpack_requests
-from backend.services import accounts, allocation, holds, pricing
+from backend.services import allocation, api_keys, holds, pricing
 from tests.integration.api.callers import TIMEOUT_S
 from tests.integration.remote.nodes import Remote, RemoteNode
 from tests.market import Market
@@ -92,7 +92,7 @@ class Serving:
 
 def client_of(market: Market, url: str) -> httpx.Client:
     """A client with a key of the buyer's."""
-    key = accounts.create_key(market.app.uow(), utc_now(), market.buyer.account_id, Role.USER, "test")
+    key = api_keys.create_key(market.app.uow(), utc_now(), market.buyer.account_id, Role.USER, "test")
     return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key.secret}"}, timeout=TIMEOUT_S)
 
 

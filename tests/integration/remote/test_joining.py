@@ -13,7 +13,7 @@ from backend.domain.access import Role
 from backend.domain.errors import Conflict, Invalid, NotFound
 from backend.domain.joining import OPEN_TOKENS_MAX, TokenWish
 from backend.gateway.errors import Busy
-from backend.services import accounts, joining, log
+from backend.services import api_keys, joining, log
 from tests.integration.api.callers import Client, problem
 from tests.integration.api.counting import rows
 from tests.integration.api.route_table import NODE_ROUTES, ROUTES
@@ -156,7 +156,7 @@ def test_the_nodes_own_routes_open_to_a_nodes_key_alone(remote: Remote, subtests
     assert len(NODE_ROUTES) == 19
     for role in Role:
         account = market.account(f"some-{role}")
-        key = accounts.create_key(market.app.uow(), utc_now(), account.account_id, role)
+        key = api_keys.create_key(market.app.uow(), utc_now(), account.account_id, role)
         before = rows(market.app)
         with Client(remote.url, account.account_id, key) as client:
             for route in NODE_ROUTES:

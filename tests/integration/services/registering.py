@@ -18,8 +18,8 @@ def register(market: Market, folder: Path, name: str, factor: float = 2.0, by: P
 
 def with_key(market: Market, name: str, role: Role = Role.PROVIDER) -> Principal:
     """Somebody with an account and a key."""
-    from backend.services import accounts
+    from backend.services import accounts, api_keys
 
     account = accounts.create_account(market.app.uow(), utc_now(), name).id
-    key = accounts.create_key(market.app.uow(), utc_now(), account, role)
+    key = api_keys.create_key(market.app.uow(), utc_now(), account, role)
     return Principal(key.key_id, account, role)

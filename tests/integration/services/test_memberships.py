@@ -11,7 +11,7 @@ from backend.bootstrap import new_id, utc_now
 from backend.domain.access import Principal, Role
 from backend.domain.errors import SwarmexError, Unauthenticated
 from backend.domain.ids import AccountId
-from backend.services import accounts, budgets, organisations
+from backend.services import api_keys, budgets, organisations
 from tests.market import Market
 
 ROUNDS = 8
@@ -19,7 +19,7 @@ ROUNDS = 8
 
 def bearer(market: Market, secret: str) -> Principal:
     """Whom a key speaks for."""
-    return accounts.authenticate(market.app.uow(), secret)
+    return api_keys.authenticate(market.app.uow(), secret)
 
 
 def code_of(call: Callable[[], object]) -> tuple[str, str | None] | None:
@@ -57,7 +57,7 @@ def test_a_person_who_was_removed_makes_no_key_with_what_the_gateway_still_remem
     secret = organisations.create_member_key(market.app.uow(), utc_now(), owner, lab, ana.actor).secret
     remembered = bearer(market, secret)
     organisations.remove_member(market.app.uow(), utc_now(), owner, lab, ana.actor)
-    refused = code_of(lambda: accounts.create_key(market.app.uow(), utc_now(), lab, Role.USER, "", remembered))
+    refused = code_of(lambda: api_keys.create_key(market.app.uow(), utc_now(), lab, Role.USER, "", remembered))
     assert refused == ("unknown_account", "account")
 
 
@@ -71,7 +71,7 @@ def test_a_key_that_is_made_while_its_member_is_removed_opens_nothing_afterwards
         start.wait()
         try:
             if with_own_key:
-                return accounts.create_key(market.app.uow(), utc_now(), lab, Role.USER, "", ana).secret
+                return api_keys.create_key(market.app.uow(), utc_now(), lab, Role.USER, "", ana).secret
             return organisations.create_member_key(market.app.uow(), utc_now(), owner, lab, ana.actor).secret
         except SwarmexError:
             return None
@@ -102,23 +102,23 @@ def test_whoever_comes_back_has_no_old_key(market: Market) -> None:
 def test_removing_a_member_tells_the_gateways_to_forget_keys(market: Market) -> None:
     lab, owner, ana, _ = market.organisation("lab", "ana", "ben")
     with market.app.uow() as uow:
-        before = uow.changes.versions().get(accounts.CHANGED_KEYS, 0)
+        before = uow.changes.versions().get(api_keys.CHANGED_KEYS, 0)
     organisations.remove_member(market.app.uow(), utc_now(), owner, lab, ana.actor)
     with market.app.uow() as uow:
-        assert uow.changes.versions()[accounts.CHANGED_KEYS] > before
+        assert uow.changes.versions()[api_keys.CHANGED_KEYS] > before
 
 
 def test_a_member_ends_their_own_key_of_the_organisation_with_their_own_key_too(market: Market) -> None:
     lab, owner, ana, ben = market.organisation("lab", "ana", "ben")
     made = organisations.create_member_key(market.app.uow(), utc_now(), owner, lab, ana.actor)
     stranger, as_ben, as_ana = market.account("stranger"), *(Principal(None, m.actor, Role.USER) for m in (ben, ana))
-    assert code_of(lambda: accounts.revoke_key(market.app.uow(), utc_now(), made.key_id, stranger)) == (
+    assert code_of(lambda: api_keys.revoke_key(market.app.uow(), utc_now(), made.key_id, stranger)) == (
         "unknown_key",
         "key",
     )
-    refused = code_of(lambda: accounts.revoke_key(market.app.uow(), utc_now(), made.key_id, as_ben))
+    refused = code_of(lambda: api_keys.revoke_key(market.app.uow(), utc_now(), made.key_id, as_ben))
     assert refused == ("owner_needed", "role")
-    accounts.revoke_key(market.app.uow(), utc_now(), made.key_id, as_ana)
+    api_keys.revoke_key(market.app.uow(), utc_now(), made.key_id, as_ana)
     with pytest.raises(Unauthenticated):
         bearer(market, made.secret)
 

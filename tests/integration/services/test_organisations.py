@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from backend.bootstrap import utc_now
 from backend.domain.access import Principal, Role
 from backend.domain.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
+from backend.domain.ids import AccountId, KeyId
 from backend.domain.organisations import MemberRole
-from backend.services import accounts, deposits, log, orders, organisations
+from backend.services import accounts, api_keys, deposits, log, orders, organisations
 from tests.market import Market
 
 
@@ -36,13 +38,13 @@ def test_who_is_removed_has_no_key_any_more_and_others_keep_theirs(market: Marke
         member: organisations.create_member_key(market.app.uow(), utc_now(), owner, lab, member.actor).secret
         for member in (ana, ben)
     }
-    own = accounts.create_key(market.app.uow(), utc_now(), ana.actor, Role.USER).secret
-    assert accounts.authenticate(market.app.uow(), keys[ana]).spender == ana.spender
+    own = api_keys.create_key(market.app.uow(), utc_now(), ana.actor, Role.USER).secret
+    assert api_keys.authenticate(market.app.uow(), keys[ana]).spender == ana.spender
     organisations.remove_member(market.app.uow(), utc_now(), owner, lab, "ana")
     with pytest.raises(Unauthenticated):
-        accounts.authenticate(market.app.uow(), keys[ana])
-    assert accounts.authenticate(market.app.uow(), keys[ben]).member_id == ben.member_id
-    assert accounts.authenticate(market.app.uow(), own).account_id == ana.actor
+        api_keys.authenticate(market.app.uow(), keys[ana])
+    assert api_keys.authenticate(market.app.uow(), keys[ben]).member_id == ben.member_id
+    assert api_keys.authenticate(market.app.uow(), own).account_id == ana.actor
     with pytest.raises(NotFound):
         organisations.create_member_key(market.app.uow(), utc_now(), owner, lab, "ana")
 
@@ -50,18 +52,46 @@ def test_who_is_removed_has_no_key_any_more_and_others_keep_theirs(market: Marke
 def test_a_members_key_makes_no_key_that_escapes_the_member_and_ends_none_of_anothers(market: Market) -> None:
     lab, owner, ana, ben = market.organisation("lab", "ana", "ben")
     made = organisations.create_member_key(market.app.uow(), utc_now(), ana, lab, ana.actor)
-    bearer = accounts.authenticate(market.app.uow(), made.secret)
-    another = accounts.create_key(market.app.uow(), utc_now(), lab, Role.USER, "", bearer)
-    assert accounts.authenticate(market.app.uow(), another.secret).member_id == ana.member_id
+    bearer = api_keys.authenticate(market.app.uow(), made.secret)
+    another = api_keys.create_key(market.app.uow(), utc_now(), lab, Role.USER, "", bearer)
+    assert api_keys.authenticate(market.app.uow(), another.secret).member_id == ana.member_id
     bens = organisations.create_member_key(market.app.uow(), utc_now(), owner, lab, ben.actor)
     with pytest.raises(Forbidden):
-        accounts.revoke_key(market.app.uow(), utc_now(), bens.key_id, bearer)
+        api_keys.revoke_key(market.app.uow(), utc_now(), bens.key_id, bearer)
     with pytest.raises(Forbidden):
         organisations.create_member_key(market.app.uow(), utc_now(), ana, lab, ben.actor)
-    accounts.revoke_key(market.app.uow(), utc_now(), another.key_id, bearer)
-    accounts.revoke_key(market.app.uow(), utc_now(), bens.key_id, owner)
+    api_keys.revoke_key(market.app.uow(), utc_now(), another.key_id, bearer)
+    api_keys.revoke_key(market.app.uow(), utc_now(), bens.key_id, owner)
     with pytest.raises(Unauthenticated):
-        accounts.authenticate(market.app.uow(), bens.secret)
+        api_keys.authenticate(market.app.uow(), bens.secret)
+
+
+def test_keys_are_listed_to_who_manages_the_account_and_to_members_their_own(market: Market) -> None:
+    lab, owner, ana, ben = market.organisation("lab", "ana", "ben")
+    anas = organisations.create_member_key(market.app.uow(), utc_now(), ana, lab, ana.actor)
+    bens = organisations.create_member_key(market.app.uow(), utc_now(), owner, lab, ben.actor)
+    as_ana = api_keys.authenticate(market.app.uow(), anas.secret)
+    own = api_keys.create_key(market.app.uow(), utc_now(), ana.actor, Role.USER, "her own")
+    admin = Principal(None, market.account("operator").account_id, Role.ADMIN)
+    herself = api_keys.authenticate(market.app.uow(), own.secret)
+
+    def listed(actor: Principal, account: AccountId, **narrowed: Any) -> list[KeyId]:
+        return [key.id for key in api_keys.list_keys(market.app.uow(), actor, account, **narrowed)]
+
+    assert listed(owner, lab) == listed(admin, lab) == [bens.key_id, anas.key_id]
+    assert listed(as_ana, lab) == listed(herself, lab) == [anas.key_id], "she does not manage the lab"
+    assert listed(herself, ana.actor) == [own.key_id]
+    with pytest.raises(NotFound):
+        listed(owner, ana.actor)
+    with pytest.raises(NotFound):
+        listed(market.account("stranger"), lab)
+    assert listed(owner, lab, limit=1) == [bens.key_id]
+    assert listed(owner, lab, before=bens.key_id) == [anas.key_id]
+    api_keys.revoke_key(market.app.uow(), utc_now(), bens.key_id, owner)
+    assert listed(owner, lab) == [anas.key_id]
+    ended, living = api_keys.list_keys(market.app.uow(), owner, lab, revoked=True)
+    assert (ended.id, ended.member, living.revoked_at) == (bens.key_id, "ben", None)
+    assert ended.revoked_at is not None
 
 
 def test_to_strangers_an_organisation_does_not_exist_and_members_do_not_manage(market: Market) -> None:

@@ -9,7 +9,7 @@ from backend.domain.access import Principal, Role
 from backend.domain.errors import Forbidden, Invalid, NotFound
 from backend.domain.ids import AccountId, KeyId
 from backend.domain.rates import DEFAULTS, NONE, Face, OwnLimits
-from backend.services import accounts, changes, log, organisations, rates
+from backend.services import api_keys, changes, log, organisations, rates
 from backend.storage.ids import new_id
 from tests.market import Market
 
@@ -25,7 +25,7 @@ def owner(market: Market) -> Principal:
 
 
 def with_key(market: Market, account: AccountId, role: Role) -> Principal:
-    made = accounts.create_key(market.app.uow(), utc_now(), account, role)
+    made = api_keys.create_key(market.app.uow(), utc_now(), account, role)
     return Principal(made.key_id, account, role)
 
 

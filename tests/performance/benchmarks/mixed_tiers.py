@@ -10,7 +10,7 @@ from backend.bootstrap import utc_now
 from backend.domain.access import Principal, Role
 from backend.domain.rates import OwnLimits
 from backend.domain.tiers import TierName
-from backend.services import accounts, rates
+from backend.services import api_keys, rates
 from tests.load import scenarios, wishes
 from tests.performance.bench import Bench
 from tests.performance.heavy_model import write_heavy
@@ -58,7 +58,7 @@ def _none() -> Answers:
 def _unlimited_key(system: System) -> str:
     """A key of the buyer's that no limit of requests holds back."""
     app, buyer = system.market.app, system.market.buyer.account_id
-    key = accounts.create_key(app.uow(), utc_now(), buyer, Role.USER, "mixed")
+    key = api_keys.create_key(app.uow(), utc_now(), buyer, Role.USER, "mixed")
     rates.set_limits(app.uow(), utc_now(), Principal(None, buyer, Role.ADMIN), key.key_id, NO_LIMIT)
     return key.secret
 
