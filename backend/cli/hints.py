@@ -137,7 +137,7 @@ NEXT = {
     "unknown_epoch": "`swarmex market replay --last 20` shows the newest",
     "invalid_epoch": "`swarmex market replay --last 20` shows the newest with their ids",
     "invalid_window": "`swarmex sla list` shows ids",
-    "unknown_account": "`swarmex account create NAME` opens one",
+    "unknown_account": "`swarmex account list` shows them, `swarmex account create NAME` opens one",
     "rate_limited": "wait a moment; `swarmex key limits KEY_ID` shows, and changes, how much a key may ask for",
     "unknown_key_limits": "nothing was set for this key: what counts for it is what its faces give everybody",
     "unknown_key": "a key is named by its id, not by its secret: `swarmex key list ACCOUNT` shows them",

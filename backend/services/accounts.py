@@ -1,19 +1,22 @@
 """Accounts, and what money they have."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from backend.domain.access import Principal
-from backend.domain.errors import Conflict, NotFound
+from backend.domain.errors import Conflict, Invalid, NotFound
 from backend.domain.ids import AccountId, LedgerAccountId
-from backend.domain.ledger import OWNED_KINDS, AccountKind
+from backend.domain.ledger import OWNED_KINDS, AccountKind, Balance
 from backend.domain.nodes import check_name
 from backend.domain.organisations import AccountType
 from backend.services.log import record
 from backend.storage.accounts import Account
 from backend.storage.ids import new_id
 from backend.storage.unit_of_work import UnitOfWork
+
+LIST_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,19 @@ def show_account(uow: UnitOfWork, account: UUID | str) -> AccountView:
         return view_of(uow, find_account(uow, account))
 
 
+def list_accounts(
+    uow: UnitOfWork, search: str | None = None, limit: int = LIST_MAX, before: AccountId | None = None
+) -> list[AccountView]:
+    """Accounts with their money, the newest first, those with a text in their names; `before` continues below an id.
+
+    Raises Invalid(`invalid_limit`).
+    """
+    if not 1 <= limit <= LIST_MAX:
+        raise Invalid(f"limit {limit}", code="invalid_limit", field="limit", accepted=f"1 to {LIST_MAX}")
+    with uow:
+        return views_of(uow, uow.accounts.page(search, limit, before))
+
+
 def find_account(uow: UnitOfWork, account: UUID | str) -> Account:
     """The account of that id or name inside an open unit of work; raises NotFound."""
     found = uow.accounts.find(account)
@@ -69,9 +85,18 @@ def find_account(uow: UnitOfWork, account: UUID | str) -> Account:
 
 def view_of(uow: UnitOfWork, account: Account) -> AccountView:
     """An account with its money, inside an open unit of work."""
-    balances = uow.ledger.balances_of(account.id)
+    return views_of(uow, [account])[0]
+
+
+def views_of(uow: UnitOfWork, accounts: Sequence[Account]) -> list[AccountView]:
+    """Accounts with their money, inside an open unit of work."""
+    ids = [account.id for account in accounts]
+    balances, burning = uow.ledger.balances_of_each(ids), uow.sessions.burn_nano_per_s(ids)
+    return [_view(account, balances[account.id], burning.get(account.id, 0)) for account in accounts]
+
+
+def _view(account: Account, balances: Mapping[AccountKind, Balance], burn_nano_per_s: int) -> AccountView:
     wallet, earnings = balances[AccountKind.WALLET], balances[AccountKind.EARNINGS]
-    burning = uow.sessions.burn_nano_per_s(account.id)
     return AccountView(
         account.id,
         account.name,
@@ -82,5 +107,5 @@ def view_of(uow: UnitOfWork, account: Account) -> AccountView:
         account.created_at,
         account.type,
         balances[AccountKind.WITHHELD].posted_nano,
-        wallet.available_nano // burning if burning else None,
+        wallet.available_nano // burn_nano_per_s if burn_nano_per_s else None,
     )

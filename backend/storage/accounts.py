@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 from sqlalchemy.dialects.postgresql import insert
 
 from backend.domain.ids import AccountId
 from backend.domain.organisations import AccountType
 from backend.storage.tables import AccountRow
+
+_SELECTED = select(AccountRow.id, AccountRow.name, AccountRow.created_at, AccountRow.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,15 @@ class AccountRepository:
     def find(self, account: UUID | str) -> Account | None:
         """The account of that id or name."""
         column = AccountRow.id if isinstance(account, UUID) else AccountRow.name
-        row = self._connection.execute(
-            select(AccountRow.id, AccountRow.name, AccountRow.created_at, AccountRow.type).where(column == account)
-        ).one_or_none()
-        return Account(AccountId(row.id), row.name, row.created_at, AccountType(row.type)) if row else None
+        found = self._many(_SELECTED.where(column == account))
+        return found[0] if found else None
+
+    def page(self, search: str | None, limit: int, before: AccountId | None) -> list[Account]:
+        """Accounts, the newest first; only those with a text in their names, only below an id."""
+        wanted = [] if search is None else [AccountRow.name.contains(search, autoescape=True)]
+        wanted += [] if before is None else [AccountRow.id < before]
+        return self._many(_SELECTED.where(*wanted).order_by(AccountRow.id.desc()).limit(limit))
+
+    def _many(self, query: Select[UUID, str, datetime, str]) -> list[Account]:
+        rows = self._connection.execute(query)
+        return [Account(AccountId(i), name, at, AccountType(kind)) for i, name, at, kind in rows]

@@ -1,5 +1,6 @@
 """Ledger accounts, holds and transfers: lock, let the domain decide, write once."""
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -223,15 +224,23 @@ class LedgerRepository:
 
     def balances_of(self, owner: AccountId) -> dict[AccountKind, Balance]:
         """Balances of an owner as they are now, not locked."""
+        return self.balances_of_each([owner]).get(owner, {})
+
+    def balances_of_each(self, owners: Collection[AccountId]) -> dict[AccountId, dict[AccountKind, Balance]]:
+        """As `balances_of`, of several owners at once; those without any are left out."""
         rows = self._connection.execute(
             select(
                 LedgerAccountRow.id,
+                LedgerAccountRow.owner_id,
                 LedgerAccountRow.kind,
                 LedgerAccountRow.posted_nano,
                 LedgerAccountRow.reserved_nano,
-            ).where(LedgerAccountRow.owner_id == owner)
+            ).where(LedgerAccountRow.owner_id.in_(owners))
         )
-        return {AccountKind(row.kind): read_balance(row) for row in rows}
+        found: dict[AccountId, dict[AccountKind, Balance]] = defaultdict(dict)
+        for row in rows:
+            found[row.owner_id][AccountKind(row.kind)] = read_balance(row)
+        return found
 
     def transfer_with_reference(self, reference: str) -> Transfer | None:
         """The transfer that an external reference stands for."""

@@ -1,5 +1,6 @@
 """Accounts and deposits on the wire."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Self
 from uuid import UUID
@@ -47,6 +48,19 @@ class Account(Answer):
             withheld=format_credits(view.withheld_nano),
             exhausted_in_s=view.exhausted_in_s,
         )
+
+
+class AccountList(Answer):
+    """Accounts, the newest first; `next_before` continues, and is null at the end."""
+
+    accounts: list[Account]
+    next_before: UUID | None
+
+    @classmethod
+    def of(cls, found: Sequence[AccountView], limit: int) -> Self:
+        """The wire form of a page of so many at most."""
+        following = found[-1].id if len(found) == limit else None
+        return cls(accounts=[Account.of(view) for view in found], next_before=following)
 
 
 class DepositRequest(Wire):

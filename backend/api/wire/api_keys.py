@@ -66,12 +66,13 @@ class Key(Answer):
 
 
 class KeyList(Answer):
-    """Keys, the newest first; `next_before` goes on behind them, where there may be more."""
+    """Keys, the newest first; `next_before` continues, and is null at the end."""
 
     keys: list[Key]
     next_before: UUID | None
 
     @classmethod
     def of(cls, found: Sequence[ApiKey], limit: int) -> Self:
-        """The wire form of what was found."""
-        return cls(keys=[Key.of(key) for key in found], next_before=found[-1].id if len(found) == limit else None)
+        """The wire form of a page of so many at most."""
+        following = found[-1].id if len(found) == limit else None
+        return cls(keys=[Key.of(key) for key in found], next_before=following)

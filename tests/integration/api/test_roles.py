@@ -25,6 +25,7 @@ OPEN = {
 OPERATORS = {
     "DELETE /api/v1/markets/rules/{resource_class}/{region}",
     "DELETE /api/v1/regions/links/{region}/{other}",
+    "GET /api/v1/accounts",
     "GET /api/v1/audit-log",
     "GET /api/v1/epochs/{epoch_id}/replay",
     "GET /api/v1/incidents",
@@ -134,6 +135,19 @@ def test_a_key_made_for_oneself_has_ones_own_role_at_most(callers: Callers, mark
     assert problem(callers.user.post("/api/v1/keys", json=other)) == (404, "unknown_account", "account")
     assert problem(callers.user.post("/api/v1/keys", json={"role": "root"})) == (422, "invalid_role", "role")
     assert rows(market) == before
+
+
+def test_admins_list_accounts_page_by_page(callers: Callers) -> None:
+    path = "/api/v1/accounts"
+    assert problem(callers.provider.get(path))[0] == 403
+    first = callers.admin.get(path, params={"limit": 2}).json()
+    last = callers.admin.get(path, params={"limit": 2, "before": first["next_before"]}).json()
+    assert [account["id"] for account in (*first["accounts"], *last["accounts"])] == [
+        str(client.account_id) for client in (callers.admin, callers.provider, callers.user)
+    ]
+    assert last["next_before"] is None
+    [found] = callers.admin.get(path, params={"search": "user-"}).json()["accounts"]
+    assert found == callers.user.get(f"{path}/me").json()
 
 
 def test_keys_are_listed_to_their_account_and_to_admins_without_anything_that_opens(callers: Callers) -> None:

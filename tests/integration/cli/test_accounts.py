@@ -23,6 +23,20 @@ def test_an_account_that_exists_or_does_not_is_refused(cli: Cli) -> None:
     assert cli.refused("account", "show", "nobody") == ("unknown_account", "account")
 
 
+@pytest.mark.usefixtures("market")
+def test_accounts_are_listed_with_their_money_the_newest_first(cli: Cli) -> None:
+    first, second = (cli.json("account", "create", name) for name in ("acme-lab", "acme"))
+    cli.json("deposit", "acme", "12.5", "--reference", "a")
+    listed = cli.json("account", "list")
+    assert listed[:2] == [{**second, "wallet": "12.500000000", "available": "12.500000000"}, first]
+    assert {account["name"] for account in listed} > {"buyer", "provider"}
+    assert [account["name"] for account in cli.json("account", "list", "--search", "e-l")] == ["acme-lab"]
+    assert "12.500000000" in cli.run("account", "list").out
+    assert "There may be more" in cli.run("account", "list", "--limit", "1").err
+    assert "No account has '%' in its name" in cli.run("account", "list", "--search", "%").err
+    assert cli.refused("account", "list", "--limit", "0") == ("invalid_limit", "limit")
+
+
 def test_a_key_opens_until_it_is_revoked(cli: Cli, market: Market) -> None:
     key = cli.json("key", "create", "buyer", "--role", "provider", "--label", "notebook")
     principal = api_keys.authenticate(market.app.uow(), key["secret"])

@@ -151,11 +151,11 @@ def test_a_paused_lease_goes_on_from_the_moment_when_money_comes_and_the_pause_i
 def test_what_the_sessions_of_an_account_burn_is_known(market: Market) -> None:
     session = opened(market)
     with market.app.uow() as uow:
-        assert uow.sessions.burn_nano_per_s(market.buyer.account_id) == ASK
-        assert uow.sessions.burn_nano_per_s(market.provider.account_id) == 0
+        asked = (market.buyer.account_id, market.provider.account_id)
+        assert uow.sessions.burn_nano_per_s(asked) == {market.buyer.account_id: ASK}
     sessions.end(market.app.uow(), utc_now(), session.lease_id, CloseReason.SESSION_IDLE)
     with market.app.uow() as uow:
-        assert uow.sessions.burn_nano_per_s(market.buyer.account_id) == 0
+        assert uow.sessions.burn_nano_per_s(asked) == {}
 
 
 def test_a_session_that_nobody_serves_tells_why(market: Market) -> None:

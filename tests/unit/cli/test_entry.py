@@ -30,7 +30,8 @@ VERBS = {
         "backup",
         "restore",
     ),
-    *("account create", "account show", "key create", "key revoke", "key limits", "breaker list"),
+    *("account create", "account list", "account show", "breaker list"),
+    *("key create", "key list", "key revoke", "key limits"),
     *("node register", "node list", "node show", "node drain", "node login", "model register", "model list"),
     *(
         f"model {verb}"
