@@ -30,6 +30,7 @@ from backend.domain.federated.weights import Weights
 from backend.domain.ids import ParticipantId
 from backend.domain.leases import ItemState
 from backend.services import scratch
+from backend.services.lanes import in_threads
 from backend.services.training_ending import Verdict, cancel, end_early, fail_round, goes_on, judge, lock_job, move
 from backend.services.training_files import fetch, fetch_update, store
 from backend.services.training_privacy import central_privacy
@@ -112,6 +113,7 @@ def _outcome(
             [one.update for one in received],
             _state(objects, job, strategy, folder),
             central_privacy(tools, job.spec),
+            in_threads,
         )
         path = folder / "weights.safetensors"
         write_weights(path, base.layout, made.weights)

@@ -16,6 +16,7 @@ from backend.domain.federated.aggregation import aggregate
 from backend.domain.federated.layout import DType, Layout, TensorPlace
 from backend.domain.federated.strategies import strategy_named
 from backend.domain.federated.updates import Update
+from backend.services.lanes import in_threads
 from backend.services.weights_files import open_weights, write_weights
 
 FILES = 20  # different ones; each is opened as often as it takes
@@ -36,14 +37,16 @@ def main(arguments: Sequence[str]) -> None:
     small = Path(arguments[3]) / "small.safetensors"
     write_weights(small, Layout((TensorPlace("0000", DType.F32, (1_000,)),)), base[:1_000])
     few = [Update(open_weights(small), 10)] * FILES
-    aggregate(strategy, base[:1_000], few)  # whatever libraries keep for themselves from their first call on
+    aggregate(
+        strategy, base[:1_000], few, spread=in_threads
+    )  # whatever libraries keep for themselves from their first call on
     gc.collect()
     before = _own_bytes()
     with _Peak() as peak:
         updates = [Update(open_weights(paths[number % FILES]), 10) for number in range(participants)]
         for update in updates:
             update.check(layout)
-        result = aggregate(strategy, base, updates)
+        result = aggregate(strategy, base, updates, spread=in_threads)
     kept = result.weights.nbytes + sum(array.nbytes for array in (result.state or {}).values())
     sys.stdout.write(f"{(peak.bytes - before - kept) / 1e6:.1f}\n")
 

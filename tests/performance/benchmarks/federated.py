@@ -16,6 +16,7 @@ from backend.domain.federated.layout import DType, Layout, TensorPlace
 from backend.domain.federated.strategies import Strategy, strategy_named
 from backend.domain.federated.updates import Update
 from backend.domain.federated.weights import Floats, weights_file
+from backend.services.lanes import in_threads
 from tests.performance import flower_peer
 from tests.performance.bench import Bench
 from tests.performance.flower_peer import Flower
@@ -95,7 +96,7 @@ def _milliseconds(strategy: Strategy, base: Floats, received: list[bytes], check
             update.check(LAYOUT)
         else:
             LAYOUT.check_fits(update.layout)
-    aggregate(strategy, base, updates)
+    aggregate(strategy, base, updates, spread=in_threads)
     return 1_000 * (time.perf_counter() - started)
 
 
