@@ -84,6 +84,8 @@ async def _read(reader: MultipartReader, form: Form, target: BinaryIO) -> None:
         if not isinstance(part, BodyPartReader) or not part.name:
             raise ValueError("a part without a name")
         if part.name == "file":
+            if form.filename is not None:
+                raise Invalid("the form has two files", code="invalid_form", field="file", accepted="one file")
             form.filename = part.filename or "file"
             await _store(part, target)
         else:

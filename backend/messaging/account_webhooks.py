@@ -14,8 +14,8 @@ import socket
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from backend.messaging.look_ups import look_up
 from backend.messaging.webhook import TAKEN, Outcome
 
 if TYPE_CHECKING:
@@ -63,6 +63,12 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
+def _resolved(host: str, port: int, address: str) -> "ResolveResult":
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    number = socket.AI_NUMERICHOST
+    return {"hostname": host, "host": address, "port": port, "family": family, "proto": 0, "flags": number}
+
+
 class AccountWebhooks:
     """Sends from any thread; `allowed_hosts` are those that the operator lets be private or plain http."""
 
@@ -76,8 +82,13 @@ class AccountWebhooks:
 
     def check(self, url: str) -> None:
         """Raise NotAllowed for an address that needs no look-up to be refused."""
-        parts = urlsplit(url)
-        host = (parts.hostname or "").lower()
+        from yarl import URL
+
+        try:
+            parts = URL(url)
+        except ValueError as error:
+            raise NotAllowed("the address cannot be read") from error
+        host = parts.raw_host or ""  # as it is dialled: 127.0.0.1 has many spellings that are no addresses yet
         if host in self._allowed:
             return
         if parts.scheme != "https":
@@ -92,24 +103,23 @@ class AccountWebhooks:
     async def _send(self, calls: Sequence[Call]) -> list[Outcome]:
         import aiohttp  # slow to import, and seldom needed
         from aiohttp.abc import AbstractResolver
-        from aiohttp.resolver import ThreadedResolver
 
         allowed = self._allowed
 
         class PublicOnly(AbstractResolver):
-            def __init__(self) -> None:
-                self._inner = ThreadedResolver()
-
             async def resolve(
-                self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+                self,
+                host: str,
+                port: int = 0,
+                family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002  asked for all
             ) -> "list[ResolveResult]":
-                found = await self._inner.resolve(host, port, family)
-                if host.lower() not in allowed and not all(is_public(one["host"]) for one in found):
+                found = await asyncio.wrap_future(look_up(host, port))
+                if host.lower() not in allowed and not all(map(is_public, found)):
                     raise NotAllowed("the address is not public")
-                return found
+                return [_resolved(host, port, address) for address in found]
 
             async def close(self) -> None:
-                await self._inner.close()
+                pass
 
         timeout = aiohttp.ClientTimeout(total=self._timeout_s)
         connector = aiohttp.TCPConnector(resolver=PublicOnly(), use_dns_cache=False)

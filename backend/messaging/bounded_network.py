@@ -4,21 +4,19 @@ The time-outs of the usual clients are between two pieces of an answer, so that 
 would hold a thread for ever. Where an address is looked at, it is that one which is connected to.
 """
 
-import socket
 import ssl
 import time
 from collections.abc import Iterable
-from concurrent.futures import Future
-from threading import Lock, Thread, local
+from threading import local
 from typing import Any
 
 import httpcore
 
 from backend.domain.errors import Forbidden
 from backend.messaging.account_webhooks import is_public
+from backend.messaging.look_ups import look_up
 
 RESOLVED_S = 30.0  # so long an address that was checked is connected to again
-LOOK_UPS_MAX = 64  # names at once in a process, as many as there may be servers: one that hangs holds up no other
 PIECE_BYTES = 16 << 10
 
 
@@ -34,8 +32,6 @@ def not_public() -> AddressNotAllowed:
     return AddressNotAllowed("the address is not public", field="url", accepted=accepted)
 
 
-_look_ups: "dict[tuple[str, int], Future[list[str]]]" = {}  # under way, each in a thread of its own
-_looking = Lock()
 _call: Any = local()  # `ends_s`: when the call of this thread is over, of `monotonic`
 
 
@@ -50,37 +46,13 @@ def _left_s(timeout_s: float | None) -> float:
 
 
 def _look_up(host: str, port: int) -> list[str]:
-    """The addresses of a name; raises ConnectError, and ConnectTimeout when the call is over.
-
-    Looking up has no time-out, so it is done in a thread that can be left behind: one for each name, which whoever
-    asks for it meanwhile waits for as well.
-    """
-    with _looking:
-        found = _look_ups.get((host, port))
-        if found is None:
-            if len(_look_ups) >= LOOK_UPS_MAX:
-                raise httpcore.ConnectError("too many names are being looked up")
-            found = Future()
-            Thread(target=_ask, args=(host, port, found), name=f"look up {host}", daemon=True).start()
-            _look_ups[host, port] = found
+    """The addresses of a name; raises ConnectError, and ConnectTimeout when the call is over."""
     try:
-        return found.result(_left_s(None))
+        return look_up(host, port).result(_left_s(None))
     except TimeoutError as error:
         raise httpcore.ConnectTimeout("its name is not found in time") from error
     except OSError as error:
         raise httpcore.ConnectError(f"no address: {error}") from error
-
-
-def _ask(host: str, port: int, found: "Future[list[str]]") -> None:
-    try:
-        told = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except Exception as error:  # of whoever waits
-        found.set_exception(error)
-    else:
-        found.set_result([str(info[4][0]) for info in told])
-    finally:
-        with _looking:
-            del _look_ups[host, port]
 
 
 class BoundedNetwork(httpcore.NetworkBackend):

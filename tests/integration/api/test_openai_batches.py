@@ -221,6 +221,7 @@ def test_the_same_idempotency_key_makes_one_batch(client: OpenAI) -> None:
         ({"files": {"other": ("a", b"x")}, "data": {"purpose": "batch"}}, 422, "missing_field"),
         ({"files": {"file": ("a", b"x")}, "data": {"purpose": "x" * 5_000}}, 413, "too_large"),
         ({"json": {"purpose": "batch"}}, 422, "invalid_form"),
+        ({"files": [("file", ("a.jsonl", b"{}")), ("file", ("b.jsonl", b"{}"))]}, 422, "invalid_form"),
         ({"content": b"--x", "headers": {"Content-Type": "multipart/form-data; boundary=x"}}, 422, "invalid_form"),
         ({"content": b"--x\r\n" * 90, "headers": {"Content-Type": "multipart/form-data; boundary=x"}}, 422, None),
         ({"content": b"", "headers": {"Content-Type": "multipart/form-data"}}, 422, "invalid_form"),

@@ -1,9 +1,12 @@
 """Webhooks of batches: told at least once, signed as OpenAI's client checks it, and never into our own network."""
 
 import json
+import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 from openai import OpenAI
@@ -12,6 +15,7 @@ from openai.types.webhooks import BatchCompletedWebhookEvent
 from backend.bootstrap import utc_now
 from backend.domain.errors import Invalid
 from backend.domain.ids import AccountId, DeliveryId
+from backend.messaging import look_ups
 from backend.messaging.account_webhooks import AccountWebhooks, Call, is_public
 from backend.services import batch_telling, orders
 from backend.services.batch_telling import webhook_secret
@@ -21,6 +25,7 @@ from backend.storage.ids import new_id
 from tests.integration.receiver import Receiver, receiving
 from tests.integration.services.batching import Batching, lines
 from tests.market import Market
+from tests.waiting import PATIENCE_S, until
 
 SECRET = "a secret of some length"
 
@@ -106,6 +111,7 @@ def test_what_is_not_taken_is_sent_again_later_and_given_up_in_the_end(batching:
     ("host", "why"),
     [
         *((ip, "public") for ip in ("127.0.0.1", "10.1.2.3", "169.254.169.254", "100.64.0.1", "224.0.0.1")),
+        *((ip, "public") for ip in ("１２７.0.0.1", "127。0。0。1", "①27.0.0.1", "１６９.254.169.254")),  # noqa: RUF001
         *((f"[{ip}]", "public") for ip in ("::1", "::ffff:127.0.0.1", "fd00::1", "64:ff9b::7f00:1")),
         *((name, "DNS") for name in ("localhost", "localhost.localdomain")),
         *((short, "InvalidUrl") for short in ("127.1", "2130706433")),
@@ -115,6 +121,38 @@ def test_accounts_cannot_have_us_call_what_is_not_public(host: str, why: str) ->
     [outcome] = AccountWebhooks().send([Call("msg_1", f"https://{host}/latest", "whsec_c2VjcmV0", b"{}")])
     assert (outcome.taken, outcome.status) == (False, None)
     assert why in (outcome.error or "")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "１２７.0.0.1", "127。0。0。1", "①27.0.0.1", "127.1", "0x7f.1"])  # noqa: RUF001
+def test_no_spelling_of_an_address_that_is_not_public_is_connected_to(host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://{host}:{listener.getsockname()[1]}/"
+        [outcome] = AccountWebhooks().send([Call("msg_1", url, "whsec_c2VjcmV0", b"{}")])
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    assert not outcome.taken
+
+
+def test_a_name_that_takes_for_ever_to_find_holds_up_nobody(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, found = socket.getaddrinfo, Event()
+
+    def slow(host: str, *more: Any, **named: Any) -> Any:
+        if host == "slow.example":
+            found.wait(PATIENCE_S)
+        return find(host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    calls = [Call(f"msg_{url}", url, "whsec_c2VjcmV0", b"{}") for url in ("https://slow.example/", receiver.url)]
+    try:
+        late, told = AccountWebhooks(["127.0.0.1"], timeout_s=1.0).send(calls)
+        assert not found.is_set(), "it was not waited for"
+    finally:
+        found.set()
+    assert (late.taken, late.error, told.taken) == (False, "no answer within 1 s", True)
+    until(lambda: not look_ups._under_way, "no thread is left behind")
 
 
 def test_what_is_sent_is_encrypted_unless_the_operator_allowed_the_host(receiver: Receiver) -> None:

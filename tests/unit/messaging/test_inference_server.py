@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from backend.gateway import limits
-from backend.messaging import bounded_network, inference_server
+from backend.messaging import bounded_network, inference_server, look_ups
 from backend.messaging.bounded_network import AddressNotAllowed
 from backend.messaging.inference_server import (
     InferenceServer,
@@ -206,7 +206,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[str], threa
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     yield asked, found
     found.set()
-    until(lambda: not bounded_network._look_ups, "no thread is left behind")
+    until(lambda: not look_ups._under_way, "no thread is left behind")
 
 
 def look(name: str) -> str:
@@ -224,14 +224,14 @@ def test_a_name_that_is_not_found_in_time_holds_up_nobody(resolver: tuple[list[s
     assert "no such name" in look("other.example")
     assert asked == ["slow.example", "other.example"], "one that is being looked up is not looked up beside it"
     found.set()
-    until(lambda: not bounded_network._look_ups, "it is over")
+    until(lambda: not look_ups._under_way, "it is over")
     assert "no such name" in look("slow.example")
 
 
 def test_only_so_many_names_are_looked_up_at_once(
     monkeypatch: pytest.MonkeyPatch, resolver: tuple[list[str], threading.Event]
 ) -> None:
-    monkeypatch.setattr(bounded_network, "LOOK_UPS_MAX", 1)
+    monkeypatch.setattr(look_ups, "LOOK_UPS_MAX", 1)
     look("slow.example")
     assert "too many" in look("slow-too.example")
     assert resolver[0] == ["slow.example"]
