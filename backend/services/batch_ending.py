@@ -107,8 +107,12 @@ def _decide_files(uow: UnitOfWork, now: datetime, batch: Batch) -> Batch | None:
         current = uow.batches.find(batch.id, for_update=True)
         if current is None or current.state in FINAL or current.completed + current.failed < current.total:
             return None
+        ending = current.ending
+        if ending is BatchState.EXPIRED and not uow.batch_chunks.any_unrun(batch.id, NOT_RUN[ending][0]):
+            ending = BatchState.COMPLETED  # nothing was left to run when its time was over
         decided = replace(
             current,
+            ending=ending,
             finalizing_at=current.finalizing_at or now,
             output_file_id=current.output_file_id or (FileId(new_id()) if current.completed else None),
             error_file_id=current.error_file_id or (FileId(new_id()) if current.failed else None),

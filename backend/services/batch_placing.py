@@ -9,6 +9,7 @@ room for results: a chunk is promised what its results should fill before it run
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import ceil
 
 import orjson
 
@@ -111,7 +112,7 @@ def _request(objects: ObjectStore, batch: Batch, chunk: StoredChunk, now: dateti
         limit_nano_per_slot_s=options.limit_nano,
         region=options.region,
         slots=min(options.slots, len(chunk.lines)),
-        deadline_s=min(DEADLINE_S_MAX, max(1, int((batch.expires_at - now).total_seconds()))),
+        deadline_s=min(DEADLINE_S_MAX, max(1, ceil((batch.expires_at - now).total_seconds()))),
     )
 
 

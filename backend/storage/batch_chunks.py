@@ -259,6 +259,20 @@ class BatchChunkRepository:
         )
         return [Ran(*row) for row in rows]
 
+    def any_unrun(self, batch_id: BatchId, code: str) -> bool:
+        """Whether requests of a batch were not run because it ended: their chunks were refused with `code`, or their
+        items let go.
+        """
+        found = self._connection.execute(
+            text("""
+                SELECT EXISTS (SELECT 1 FROM batch_chunks WHERE batch_id = :batch AND error->>'code' = :code)
+                    OR EXISTS (SELECT 1 FROM batch_chunks c JOIN work_items w ON w.order_id = c.order_id
+                               WHERE c.batch_id = :batch AND w.state = 'cancelled')
+            """),
+            {"batch": batch_id, "code": code},
+        )
+        return bool(found.scalar_one())
+
     def stoppable_orders(self, batch_id: BatchId, limit: int) -> list[OrderId]:
         """Orders of a batch that wait for a lease, or have items that do; or that have nothing left to wait for."""
         rows = self._connection.execute(

@@ -1,8 +1,5 @@
 """Batches on a real market: what is run, what is charged, and how they end."""
 
-from datetime import timedelta
-from pathlib import Path
-
 import pytest
 from sqlalchemy import text
 
@@ -11,25 +8,12 @@ from backend.domain.batches import BatchState
 from backend.domain.errors import Conflict, Invalid, NotFound
 from backend.domain.money import NANO_PER_CREDIT
 from backend.domain.work import ItemResult
-from backend.services import batch_placing, batches, sweeper
+from backend.services import batches, sweeper
 from backend.services.batches import BatchView, BatchWish
 from tests.integration.services.batching import Batching, line, lines
 from tests.market import Market
 
 pytestmark = pytest.mark.usefixtures("books_in_order")
-
-
-@pytest.fixture
-def batching(market: Market, tmp_path: Path) -> Batching:
-    """A market that takes batches."""
-    return Batching(market, tmp_path)
-
-
-@pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Orders of two items, two of them open at a time."""
-    monkeypatch.setattr("backend.services.batch_lines.ITEMS_PER_ORDER_MAX", 2)
-    monkeypatch.setattr(batch_placing, "OPEN_ORDERS_MAX", 2)
 
 
 def counts(view: BatchView) -> tuple[int, int, int]:
@@ -193,23 +177,6 @@ def test_a_batch_cancelled_before_it_was_checked_ends_without_a_file(batching: B
     batching.work(rounds=3)
     ended = batching.show(name)
     assert (ended.batch.state, counts(ended), ended.batch.output_file_id) == (BatchState.CANCELLED, (0, 0, 0), None)
-
-
-@pytest.mark.usefixtures("small_chunks")
-def test_a_batch_that_expires_returns_what_was_done_and_names_the_rest(batching: Batching, market: Market) -> None:
-    market.node("a", slots=4)
-    executor = market.executor()
-    name = batching.submit(lines(20), window="1h")
-    done = batching.run_until(name, executor, lambda view: view.batch.completed >= 2)
-    late = utc_now() + timedelta(hours=1, seconds=1)
-    batching.work(late)
-    assert batching.show(name).batch.state is BatchState.FINALIZING
-    ended = batching.run(name, executor, late)
-    assert ended.batch.state is BatchState.EXPIRED
-    assert ended.batch.completed >= done.batch.completed
-    assert ended.batch.completed + ended.batch.failed == 20
-    assert {row["error"]["code"] for row in batching.content(ended.batch.error_file_id)} == {"batch_expired"}
-    assert market.wallet().reserved_nano == 0
 
 
 @pytest.mark.usefixtures("small_chunks")

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -14,12 +13,6 @@ from backend.services import files, log
 from tests.integration.services.batching import Batching, lines
 from tests.integration.services.earning import ADMIN
 from tests.market import Market, Statements
-
-
-@pytest.fixture
-def batching(market: Market, tmp_path: Path) -> Batching:
-    """A market that takes files."""
-    return Batching(market, tmp_path)
 
 
 def test_a_file_is_gone_when_its_time_is_over_and_so_is_its_content(batching: Batching, market: Market) -> None:
