@@ -80,7 +80,7 @@ def add(
 
 @verbs.command(epilog=examples("swarmex org remove lab ben"))
 def remove(organisation: OrganisationArgument, person: PersonArgument, as_json: AsJson = False) -> None:
-    """End a membership; the member's keys of the organisation open nothing from then on."""
+    """End a membership, and with it the member's keys of the organisation, batches and training jobs."""
     from backend import bootstrap
     from backend.services import organisations
 

@@ -9,10 +9,9 @@ from backend.domain.access import Principal, Role
 from backend.domain.errors import Forbidden, Invalid, NotFound, Unauthenticated, unknown_choice
 from backend.domain.events import Event, Topic
 from backend.domain.ids import AccountId, KeyId
-from backend.domain.organisations import check_belongs
 from backend.services.accounts import find_account
 from backend.services.log import record
-from backend.services.managing import check_manages
+from backend.services.managing import check_manages, check_still_belongs
 from backend.storage.api_keys import ApiKey
 from backend.storage.ids import new_id
 from backend.storage.unit_of_work import UnitOfWork
@@ -52,10 +51,9 @@ def create_key(
     member = principal.member_id if principal and principal.account_id == account_id else None
     with uow:
         find_account(uow, account_id)
-        if member is not None:  # the caller's key is remembered for a moment after it was revoked
-            uow.organisations.lock(account_id)
-            check_belongs(account_id, uow.organisations.role_of(account_id, member))
-        made = make_key(uow, now, Principal(None, account_id, Role(role), member), label)
+        bearer = Principal(None, account_id, Role(role), member)
+        check_still_belongs(uow, bearer)
+        made = make_key(uow, now, bearer, label)
         record(uow, now, principal, "key.create", f"key {made.key_id}", account=str(account_id), role=role)
         uow.commit()
     return made

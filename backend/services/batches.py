@@ -27,6 +27,7 @@ from backend.domain.ids import AccountId, BatchId, FileId
 from backend.services.batch_lines import check_endpoint
 from backend.services.idempotency import once
 from backend.services.log import record
+from backend.services.managing import check_still_belongs
 from backend.storage.batches import Batch
 from backend.storage.ids import new_id
 from backend.storage.unit_of_work import UnitOfWork
@@ -81,6 +82,7 @@ def create_batch(
     file_id = parse_file_name(wish.input_file_id, "input_file_id")
 
     def do() -> BatchView:
+        check_still_belongs(uow, principal)
         _check_input(uow, now, principal, file_id)
         batch = Batch(
             id=BatchId(new_id()),
@@ -156,20 +158,30 @@ def cancel_batch(uow: UnitOfWork, now: datetime, name: str, principal: Principal
                 raise Conflict(
                     f"batch {name} is {batch.state}", code="batch_ended", field="batch_id", accepted="an open batch"
                 )
-            batch = replace(
-                batch,
-                state=BatchState.CANCELLING,
-                ending=BatchState.CANCELLED,
-                cancelling_at=now,
-                claimed_until=now,
-            )
-            uow.batches.write(batch)
-            uow.emit(Event(Topic.BATCHES_CHANGED, str(batch.id)))
+            batch = _cancelling(uow, now, batch)
             if principal.role is Role.ADMIN:
                 record(uow, now, principal, "batch.cancel", f"batch {batch.id}", account=str(batch.account_id))
         [view] = _views(uow, [batch])
         uow.commit()
     return view
+
+
+def cancel_batches_of(uow: UnitOfWork, now: datetime, account: AccountId, member: AccountId) -> int:
+    """Let what a member of an organisation has under way end, in the caller's transaction; returns how many did."""
+    open_ = uow.batches.open_of_member(account, member)
+    ending = [batch for batch in open_ if batch.state in (BatchState.VALIDATING, BatchState.IN_PROGRESS)]
+    for batch in ending:
+        _cancelling(uow, now, batch)
+    return len(ending)
+
+
+def _cancelling(uow: UnitOfWork, now: datetime, batch: Batch) -> Batch:
+    ending = replace(
+        batch, state=BatchState.CANCELLING, ending=BatchState.CANCELLED, cancelling_at=now, claimed_until=now
+    )
+    uow.batches.write(ending)
+    uow.emit(Event(Topic.BATCHES_CHANGED, str(batch.id)))
+    return ending
 
 
 def _views(uow: UnitOfWork, batches: Sequence[Batch]) -> list[BatchView]:

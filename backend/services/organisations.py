@@ -17,9 +17,11 @@ from backend.domain.organisations import (
 )
 from backend.services.accounts import AccountView, find_account, open_account, view_of
 from backend.services.api_keys import CHANGED_KEYS, NewKey, make_key
+from backend.services.batches import cancel_batches_of
 from backend.services.budgets import budgets_of
 from backend.services.log import record
 from backend.services.managing import check_manages
+from backend.services.training_jobs import cancel_jobs_of
 from backend.storage.accounts import Account
 from backend.storage.organisations import Member, Membership
 from backend.storage.unit_of_work import UnitOfWork
@@ -88,9 +90,10 @@ def put_member(
 def remove_member(
     uow: UnitOfWork, now: datetime, principal: Principal, organisation: UUID | str, person: UUID | str
 ) -> Organisation:
-    """End a membership, and the member's keys of the organisation with it; twice is once.
+    """End a membership, and with it the member's keys of the organisation, batches and training jobs; twice is once.
 
-    Owners end everybody's, members their own. Raises Conflict(`last_owner`).
+    Orders that were placed on their own end by themselves: what they may cost is held already. Owners end everybody's,
+    members their own. Raises Conflict(`last_owner`).
     """
     with uow:
         account = _organisation(uow, principal, organisation)
@@ -104,7 +107,10 @@ def remove_member(
         uow.keys.revoke_of_member(account.id, member, now)
         uow.changes.bump(CHANGED_KEYS)
         uow.emit(Event(Topic.KEYS_CHANGED))
-        record(uow, now, principal, "organisation.remove", f"account {account.id}", member=str(member))
+        batches = cancel_batches_of(uow, now, account.id, member)
+        jobs = cancel_jobs_of(uow, now, account.id, member)
+        ended = {"member": str(member), "batches": batches, "training_jobs": jobs}
+        record(uow, now, principal, "organisation.remove", f"account {account.id}", **ended)
         changed = _shown(uow, now, account)
         uow.commit()
     return changed

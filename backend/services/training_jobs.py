@@ -20,6 +20,7 @@ from backend.domain.ids import AccountId, TrainingJobId
 from backend.services import training_quotes
 from backend.services.idempotency import once
 from backend.services.log import record
+from backend.services.managing import check_still_belongs
 from backend.services.models import require_owner
 from backend.services.training_ending import move
 from backend.services.training_files import beginning
@@ -140,6 +141,7 @@ def place_job(
 
 
 def _begin(uow: UnitOfWork, now: datetime, principal: Principal, spec: TrainingSpec) -> JobView:
+    check_still_belongs(uow, principal)
     checked = training_quotes.checked(uow, now, spec, principal)
     if spec.name is not None:
         require_owner(principal, uow.models.versions([spec.name], deleted=True).get(spec.name, {}), spec.name)
@@ -195,13 +197,27 @@ def cancel_job(uow: UnitOfWork, now: datetime, name: str, principal: Principal) 
                 raise Conflict(
                     f"training job {name} is {job.state}", code="job_ended", field="job", accepted="a job that runs"
                 )
-            job = replace(job, cancel_requested=True, claimed_until=min(job.claimed_until, now))
-            move(uow, job)
+            job = _cancelling(uow, now, job)
             if principal.role is Role.ADMIN:
                 record(uow, now, principal, "training.cancel", f"{_JOB} {job.id}", account=str(job.account_id))
         [view] = _views(uow, [job])
         uow.commit()
     return view
+
+
+def cancel_jobs_of(uow: UnitOfWork, now: datetime, account: AccountId, member: AccountId) -> int:
+    """Let what a member of an organisation has under way end, in the caller's transaction; returns how many did."""
+    open_ = uow.training_jobs.open_of_member(account, member)
+    ending = [job for job in open_ if not job.cancel_requested and job.state is not JobState.EXPORTING]
+    for job in ending:
+        _cancelling(uow, now, job)
+    return len(ending)
+
+
+def _cancelling(uow: UnitOfWork, now: datetime, job: TrainingJob) -> TrainingJob:
+    ending = replace(job, cancel_requested=True, claimed_until=min(job.claimed_until, now))
+    move(uow, ending)
+    return ending
 
 
 def rounds_of(uow: UnitOfWork, name: str, principal: Principal) -> list[RoundView]:

@@ -90,6 +90,14 @@ class BatchRepository:
             ).scalar_one()
         )
 
+    def open_of_member(self, account: AccountId, member: AccountId) -> list[Batch]:
+        """What a member of an organisation has under way, locked until the transaction ends."""
+        return self._batches(
+            f"SELECT {_BATCH} FROM batches b WHERE b.account_id = :account AND b.member_id = :member"
+            f" AND b.ended_at IS NULL ORDER BY b.id FOR UPDATE",
+            {"account": account, "member": member},
+        )
+
     def reads(self, file_id: FileId) -> bool:
         """Whether a batch that has not ended reads a file."""
         return bool(

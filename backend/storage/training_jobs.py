@@ -93,6 +93,14 @@ class TrainingJobRepository:
             ).scalar_one()
         )
 
+    def open_of_member(self, account: AccountId, member: AccountId) -> list[TrainingJob]:
+        """What a member of an organisation has under way, locked until the transaction ends."""
+        return self._jobs(
+            f"SELECT {_JOB} FROM training_jobs j WHERE j.account_id = :account AND j.member_id = :member"
+            f" AND j.ended_at IS NULL ORDER BY j.id FOR UPDATE",
+            {"account": account, "member": member},
+        )
+
     def ended_between(self, start: datetime, end: datetime) -> list[tuple[TrainingJobId, int]]:
         """Jobs that ended from `start` until before `end`, and how many rounds each has done."""
         rows = self._connection.execute(
