@@ -20,6 +20,7 @@ from backend.api.request_metrics import CODE_KEY
 from backend.api.wire.errors import ErrorBody
 from backend.domain import errors
 from backend.domain.byte_ranges import RangeUnsatisfiable
+from backend.domain.preconditions import PreconditionFailed
 from backend.gateway.errors import Busy, InvalidJson
 
 STATUS: Mapping[type[errors.SwarmexError], int] = {
@@ -32,6 +33,7 @@ STATUS: Mapping[type[errors.SwarmexError], int] = {
     errors.BudgetExceeded: 402,
     errors.Forbidden: 403,
     errors.NotFound: 404,
+    PreconditionFailed: 412,
     errors.Conflict: 409,
     errors.ChecksumMismatch: 409,
     Busy: 429,
@@ -77,10 +79,20 @@ def answer(request: Request, error: errors.SwarmexError) -> Response:
         headers["Retry-After"] = str(getattr(error, "retry_after_s", RETRY_AFTER_S))
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, RangeUnsatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size_bytes}"
     return _render(request, status, envelope(error.code, error.message, error.field, error.accepted), headers)
 
 
-def too_large(bytes_max: int = BODY_BYTES_MAX) -> errors.TooLarge:
+class BodyTooLarge(HTTPException):
+    """More of a body came than its route takes; as the framework's own, which alone passes through its parsers."""
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(413)
+        self.bytes_max = bytes_max
+
+
+def too_large(bytes_max: int) -> errors.TooLarge:
     """The refusal of a body above the limit."""
     return errors.TooLarge("the body is too large", field="body", accepted=f"at most {bytes_max} bytes")
 
@@ -93,7 +105,7 @@ def failed(request: Request) -> Response:
 def rejected(request: Request, error: HTTPException) -> Response:
     """The response to a request that the framework, or what stands before it, refused."""
     if error.status_code == 413:
-        return answer(request, too_large())
+        return answer(request, too_large(error.bytes_max if isinstance(error, BodyTooLarge) else BODY_BYTES_MAX))
     code = HTTP_CODES.get(error.status_code, f"http_{error.status_code}")
     return _render(request, error.status_code, envelope(code, str(error.detail)), dict(error.headers or {}))
 

@@ -2,18 +2,26 @@
 
 import asyncio
 
-from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from backend.api.limits import ANSWER_TIMEOUT_S, BODY_BYTES_MAX, BODY_TIMEOUT_S, UPLOAD_TIMEOUT_S
+from backend.api.errors import BodyTooLarge
+from backend.api.limits import (
+    ANSWER_TIMEOUT_S,
+    BODY_BYTES_MAX,
+    BODY_TIMEOUT_S,
+    COMPLETE_TIMEOUT_S,
+    UPLOAD_TIMEOUT_S,
+)
 from backend.domain.federated.tasks import UPDATE_BYTES_MAX
 from backend.domain.files import FILE_BYTES_MAX
 from backend.gateway.callers import VISIT_KEY
-from backend.gateway.deadlines import Deadline
+from backend.gateway.deadlines import Deadlines
 
 UPLOADS = "/v1/files"
 UPDATES = "/api/v1/node/work/items/"  # begins the paths of training updates, which end with UPDATE
 UPDATE = "/update"
+MODEL_UPLOADS = "/api/v1/models/uploads/"  # begins the paths of model files in chunks, whose last request ends with
+COMPLETE = "/complete"
 UPLOAD_BYTES_MAX = FILE_BYTES_MAX + (1 << 16)  # with what a form has around the file
 DIGITS_MAX = 19  # of a declared length; longer numbers are too many as well
 NOT_YET = 500  # the status of what ended without an answer
@@ -25,8 +33,8 @@ class Exchange:
     """The server's `receive` and `send` for one request, which are handed on as this one's methods.
 
     Files that are uploaded whole may be larger and slower: they are read as they come, and never held. An answer must
-    begin ANSWER_TIMEOUT_S after the last byte that came; a stream may go on once it has begun. Within `limit`, that is:
-    the application must run inside of it.
+    begin `answer_s` after the last byte that came; a stream may go on once it has begun. Within `limit`, that is: the
+    application must run inside of it.
     """
 
     __slots__ = (
@@ -38,6 +46,7 @@ class Exchange:
         "_receive",
         "_scope",
         "_send",
+        "answer_s",
         "begun",
         "body_bytes",
         "bytes_max",
@@ -49,7 +58,7 @@ class Exchange:
         "upload",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, labels: Headers, limit: Deadline) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, labels: Headers, limits: Deadlines) -> None:
         self._scope, self._receive, self._send, self._labels = scope, receive, send, labels
         self._loop = asyncio.get_running_loop()
         self._body_by_s: float | None = None
@@ -60,7 +69,8 @@ class Exchange:
         self.body_bytes = self.declared_bytes = 0
         self.chunked = self.reading = self.begun = False
         self.status = NOT_YET
-        self.limit = limit
+        self.answer_s = _answer_s(scope["path"])
+        self.limit = limits.within(self.answer_s)
         for name, value in scope["headers"]:
             if name == b"content-length":
                 self.declared_bytes = int(value[:DIGITS_MAX]) if value.isdigit() else 0
@@ -85,11 +95,11 @@ class Exchange:
         finally:
             if not self.limit.expired:  # also where somebody reads no further, though there is more
                 self.reading = False
-                self.limit.move(None if self.begun else self._loop.time() + ANSWER_TIMEOUT_S)
+                self.limit.move(None if self.begun else self._loop.time() + self.answer_s)
         self._complete = not message.get("more_body", False)
         self.body_bytes += len(message.get("body", b""))
         if self.body_bytes > self.bytes_max:
-            raise HTTPException(413)
+            raise BodyTooLarge(self.bytes_max)
         return message
 
     async def send(self, message: Message) -> None:
@@ -109,6 +119,12 @@ class Exchange:
         """As `send`, for what is answered in the application's place."""
         self._ours = True
         await self.send(message)
+
+
+def _answer_s(path: str) -> float:
+    """How long an answer may take to begin."""
+    is_completion = path.endswith(COMPLETE) and path.startswith(MODEL_UPLOADS)
+    return COMPLETE_TIMEOUT_S if is_completion else ANSWER_TIMEOUT_S
 
 
 def _upload_bytes_max(method: str, path: str) -> int | None:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from backend.api import access_log, errors
 from backend.api.exchange import Exchange
-from backend.api.limits import ANSWER_TIMEOUT_S, BODY_TIMEOUT_S, UPLOAD_TIMEOUT_S
+from backend.api.limits import BODY_TIMEOUT_S, UPLOAD_TIMEOUT_S
 from backend.api.request_metrics import CODE_KEY, RequestMetrics
 from backend.bootstrap import new_id
 from backend.domain.errors import Unavailable
@@ -56,7 +56,7 @@ class Front:
         labels = [(REQUEST_ID_HEADER, request_id.encode()), (TRACE_ID_HEADER, trace_id.encode())]
         if self._deadlines is None or not self._deadlines.here:  # the first request: now there is an event loop
             self._deadlines = Deadlines()
-        exchange = Exchange(scope, receive, send, labels, self._deadlines.within(ANSWER_TIMEOUT_S))
+        exchange = Exchange(scope, receive, send, labels, self._deadlines)
         token = REQUEST_ID.set(request_id)
         metrics.in_flight += 1
         try:
@@ -107,8 +107,8 @@ def _failed(scope: Scope, exchange: Exchange, error: Exception) -> Response:
         within_s = UPLOAD_TIMEOUT_S if exchange.upload else BODY_TIMEOUT_S
         return errors.rejected(request, HTTPException(408, f"the body did not arrive within {within_s:.0f} s"))
     # The parts have shorter time-outs of their own: this one is for what nobody thought of.
-    log.warning("request_given_up", path=scope["path"], after_s=ANSWER_TIMEOUT_S)
-    late = Unavailable(f"not answered within {ANSWER_TIMEOUT_S:.0f} s", code="request_timed_out")
+    log.warning("request_given_up", path=scope["path"], after_s=exchange.answer_s)
+    late = Unavailable(f"not answered within {exchange.answer_s:.0f} s", code="request_timed_out")
     return errors.answer(request, late)
 
 

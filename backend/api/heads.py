@@ -14,7 +14,8 @@ class Heads:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "HEAD":
             alone = _HeadAlone(receive, send)
-            await self._app({**scope, "method": "GET"}, alone.receive, alone.send)
+            headers = [header for header in scope["headers"] if header[0] != b"range"]  # is for GET alone, 14.2
+            await self._app({**scope, "method": "GET", "headers": headers}, alone.receive, alone.send)
         else:
             await self._app(scope, receive, send)
 

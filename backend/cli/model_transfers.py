@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 30.0
 COMPLETE_TIMEOUT_S = 600.0  # the market reads the whole file and runs it
+COMPLETE_EVERY_S = 2.0  # while an earlier request, whose answer was lost, is at it
+COMPLETE_ASKED_MAX = 300
+BUSY = (429, 502, 503, 504)  # of the market, and of what stands before it
 ATTEMPTS_MAX = 6  # in a row without getting on
 MODELS = "/api/v1/models"
 
@@ -66,7 +69,7 @@ class Transfers:
                 offset = self._put(place, offset, file.read(CHUNK_BYTES_MAX))
         self._tell("sent", size, size)
         try:
-            return self._json("POST", f"{place}/complete", timeout=COMPLETE_TIMEOUT_S)
+            return self._complete(place)
         except Refused as refused:
             if refused.code != "unknown_upload":  # else it was completed, and the answer lost
                 raise
@@ -83,15 +86,27 @@ class Transfers:
         partial = path.with_name(f"{path.name}.{checksum[:16]}.part")
         failures = 0
         while (done := partial.stat().st_size if partial.exists() else 0) < size:
-            self._fetch(place, checksum, partial, done, size)
+            refused = self._fetch(place, checksum, partial, done, size)
             failures = 0 if partial.stat().st_size > done else failures + 1
-            self._pause(failures)
+            self._pause(failures, refused)
         found = self._sum(partial)
         if found != checksum:
             partial.unlink()
             raise ChecksumMismatch(checksum, found)
         partial.replace(path)
         return model
+
+    def _complete(self, place: str) -> dict[str, Any]:
+        """Have a file registered that was sent; the version that it is. One request at a time is at that."""
+        self._tell("looked into", 0, None)
+        for _ in range(COMPLETE_ASKED_MAX):
+            try:
+                return self._json("POST", f"{place}/complete", timeout=COMPLETE_TIMEOUT_S)
+            except Refused as refused:
+                if refused.code != "upload_completing":
+                    raise
+            self._sleep(COMPLETE_EVERY_S)
+        raise Unavailable("the file is being looked into for very long", accepted="the same again, later")
 
     def _put(self, place: str, offset: int, chunk: bytes) -> int:
         """Send a chunk; where the next one begins. An answer that was lost is asked for, not guessed."""
@@ -104,8 +119,8 @@ class Transfers:
             sent = self._json("GET", place)
         return int(sent["offset"])
 
-    def _fetch(self, place: str, checksum: str, partial: Path, done: int, size: int) -> None:
-        """Append what comes to the partial file; a connection that breaks ends it."""
+    def _fetch(self, place: str, checksum: str, partial: Path, done: int, size: int) -> Refused | None:
+        """Append what comes to the partial file, until the connection breaks off; the refusal of a busy market."""
         import httpx
 
         headers = {"Range": f"bytes={done}-", "If-Range": f'"{checksum}"'} if done else {}
@@ -113,13 +128,18 @@ class Transfers:
             with self._http.stream("GET", place, headers=headers) as answer:
                 if not answer.is_success:
                     answer.read()
-                    raise _refusal(answer)
+                    refused = _refusal(answer)
+                    if answer.status_code not in BUSY:
+                        raise refused
+                    partial.touch()
+                    return refused
                 with partial.open("ab" if answer.status_code == 206 else "wb") as file:
                     for piece in answer.iter_bytes():
                         file.write(piece)
                         self._tell("fetched", file.tell(), size)
         except httpx.TransportError:
             partial.touch()
+        return None
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """An answer, asked for again while none comes: all that is asked here may be repeated."""
@@ -135,7 +155,7 @@ class Transfers:
                 failures += 1
                 self._pause(failures, error)
                 continue
-            if answer.status_code in (429, 503):
+            if answer.status_code in BUSY:
                 failures += 1
                 self._pause(failures, _refusal(answer))
                 continue
@@ -162,7 +182,12 @@ class Transfers:
                     return dict(model)
             before = page["next_before"]
             if before is None:
-                raise Invalid(f"{name} has no version with this file", code="unknown_model_version", field="file")
+                raise Invalid(
+                    f"{name} has no version with this file, which was refused perhaps while no answer came through",
+                    code="unknown_model_version",
+                    field="file",
+                    accepted="the same again, to hear why",
+                )
 
     def _sum(self, path: Path) -> str:
         """SHA-256 of a file in hex."""

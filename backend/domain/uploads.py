@@ -17,6 +17,8 @@ FILE_BYTES_MAX = 4 << 30  # as much as a node fetches of one model
 OPEN_MAX = 4  # uploads of one account at the same time
 OPEN_BYTES_MAX = 8 << 30  # of them together
 KEPT = timedelta(hours=24)  # since its last chunk
+COMPLETE_S = 180  # to look into a file that is whole, and besides:
+COMPLETE_BYTES_S = 20 << 20  # to join, store and check it: in a slower store, another may begin with it as well
 FOLDER = "uploads/"  # where the store keeps chunks until the file is whole; no backup needs them
 DIGEST_HEADER = "Content-Digest"
 _DIGEST = re.compile(r"\s*sha-256=:([A-Za-z0-9+/=]{44}):\s*", re.ASCII)
@@ -36,6 +38,12 @@ class Upload:
     chunks: int
     created_at: datetime
     expires_at: datetime
+    completing_until: datetime | None = None
+
+    @property
+    def completed_within(self) -> timedelta:
+        """How long whoever completes it has it for themselves."""
+        return timedelta(seconds=COMPLETE_S + self.size_bytes / COMPLETE_BYTES_S)
 
     @property
     def folder(self) -> str:
@@ -70,6 +78,16 @@ class Upload:
                 code="upload_incomplete",
                 field="offset",
                 accepted=f"the chunks from {self.received_bytes} on",
+            )
+
+    def check_idle(self, now: datetime) -> None:
+        """Raise Conflict(`upload_completing`) while somebody is about to complete it."""
+        if self.completing_until is not None and now < self.completing_until:
+            raise Conflict(
+                "this upload is being completed",
+                code="upload_completing",
+                field="upload",
+                accepted="the same request in some seconds; the file is being looked into",
             )
 
 

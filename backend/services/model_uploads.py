@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import structlog
+
 from backend.domain.access import Principal
 from backend.domain.errors import ChecksumMismatch, Conflict, Forbidden, Invalid, NotFound
 from backend.domain.ids import UploadId
@@ -21,6 +23,8 @@ from backend.storage.model_uploads import Chunk
 from backend.storage.models import Model
 from backend.storage.objects import ObjectStore
 from backend.storage.unit_of_work import UnitOfWork
+
+log = structlog.get_logger(__name__)
 
 EXPIRE_MAX = 20
 
@@ -100,22 +104,41 @@ def complete_upload(
 ) -> Model:
     """Register the file that has come: its checksum is compared and it is opened first. One that is wrong is dropped.
 
-    Raises NotFound, Conflict(`upload_incomplete`, `chunks_lost`), ChecksumMismatch, Invalid(`invalid_model_file`);
-    DiskFull, after which it may be completed later.
+    Raises NotFound, Conflict(`upload_incomplete`, `chunks_lost`, and `upload_completing` while another call is at
+    it), ChecksumMismatch, Invalid(`invalid_model_file`); DiskFull, after which it may be completed later.
     """
     with uow:
-        upload = _own(uow, principal, upload_id)
+        upload = _own(uow, principal, upload_id, for_update=True)
         upload.check_whole()
-        chunks = uow.model_uploads.chunks(upload_id)
+        upload.check_idle(now)
+        uow.model_uploads.claim(upload_id, now + upload.completed_within)
+        uow.commit()
+    try:
+        model = _register(uow, now, principal, objects, upload)
+    except BaseException:
+        with uow:
+            uow.model_uploads.claim(upload_id, None)
+            uow.commit()
+        raise
+    with uow:
+        uow.model_uploads.lapse(upload_id, now)
+        uow.commit()
+    _forget(uow, objects, upload)
+    return model
+
+
+def _register(uow: UnitOfWork, now: datetime, principal: Principal, objects: ObjectStore, upload: Upload) -> Model:
+    with uow:
+        chunks = uow.model_uploads.chunks(upload.id)
     with scratch.folder(upload.size_bytes, str(principal.account_id)) as folder:
         path = folder / "model.onnx"
         try:
             found = _join(objects, upload, chunks, path)
             if found != upload.sha256:
                 raise ChecksumMismatch(upload.sha256, found)
-            model = register_model(uow, now, objects, upload.name, path, principal, inspect_apart)
+            return register_model(uow, now, objects, upload.name, path, principal, inspect_apart)
         except FileNotFoundError as error:
-            show_upload(uow, principal, upload_id)  # raises when somebody else has completed it meanwhile
+            show_upload(uow, principal, upload.id)  # raises when somebody else has completed it meanwhile
             _drop(uow, now, principal, objects, upload, "upload.lose")
             raise Conflict(
                 "chunks are lost", code="chunks_lost", field="upload", accepted="a new upload of the same file"
@@ -123,11 +146,6 @@ def complete_upload(
         except (ChecksumMismatch, Invalid, Conflict, Forbidden):
             _drop(uow, now, principal, objects, upload, "upload.refuse")
             raise
-    with uow:
-        uow.model_uploads.forget([upload_id])
-        uow.commit()
-    objects.delete_folder(upload.folder)
-    return model
 
 
 def abandon_upload(
@@ -221,8 +239,20 @@ def _drop(
     uow: UnitOfWork, now: datetime, principal: Principal, objects: ObjectStore, upload: Upload, action: str
 ) -> None:
     with uow:
-        uow.model_uploads.forget([upload.id])
+        uow.model_uploads.lapse(upload.id, now)
         facts = {"name": upload.name, "received_bytes": upload.received_bytes}
         record(uow, now, principal, action, f"upload {upload.id}", **facts)
         uow.commit()
-    objects.delete_folder(upload.folder)
+    _forget(uow, objects, upload)
+
+
+def _forget(uow: UnitOfWork, objects: ObjectStore, upload: Upload) -> None:
+    """Remove an upload with its chunks, these first. What the store does not do now, is done when uploads expire."""
+    try:
+        objects.delete_folder(upload.folder)
+    except Exception as error:  # of whatever store; what was decided before is not at stake
+        log.warning("chunks_left", upload=str(upload.id), error=repr(error))
+        return
+    with uow:
+        uow.model_uploads.forget([upload.id])
+        uow.commit()

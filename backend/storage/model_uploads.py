@@ -78,10 +78,25 @@ class ModelUploadRepository:
         )
         return [Chunk(*row) for row in rows]
 
+    def claim(self, upload_id: UploadId, until: datetime | None) -> None:
+        """Nobody else completes an upload before then; None lets go of it."""
+        self._connection.execute(
+            text("UPDATE model_uploads SET completing_until = :until WHERE id = :id"),
+            {"id": upload_id, "until": until},
+        )
+
+    def lapse(self, upload_id: UploadId, now: datetime) -> None:
+        """Let an upload, with which nobody goes on, be among the expired."""
+        self._connection.execute(
+            text("UPDATE model_uploads SET expires_at = :now, completing_until = NULL WHERE id = :id"),
+            {"id": upload_id, "now": now},
+        )
+
     def expired(self, now: datetime, limit: int) -> list[Upload]:
         """Uploads that nobody went on with in time, locked; those that somebody else has locked are left to them."""
         return self._found(
-            "SELECT {} FROM model_uploads WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit"
+            "SELECT {} FROM model_uploads WHERE expires_at <= :now"
+            " AND (completing_until IS NULL OR completing_until <= :now) ORDER BY expires_at LIMIT :limit"
             " FOR UPDATE SKIP LOCKED",
             now=now,
             limit=limit,

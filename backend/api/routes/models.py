@@ -12,6 +12,7 @@ from backend.api.wire.base import Text
 from backend.api.wire.models import Alias, Model, ModelChange, ModelList, StageMove
 from backend.domain.errors import NotFound
 from backend.domain.ids import ModelId
+from backend.domain.preconditions import Conditions
 from backend.domain.registry import ModelFilter, parse_version
 from backend.domain.uploads import digest_header
 from backend.services import model_changes, model_files, model_reads, models
@@ -64,9 +65,12 @@ def show_version(name: Name, version: Version, _: Anyone, market: Market) -> Res
 
 @router.get("/{name}/versions/{version}/file", response_class=Response)
 def download(request: Request, name: Name, version: Version, _: Anyone, market: Market) -> Response:
-    """The file of a version: all of it, or the `Range` asked for. Its ETag is its SHA-256."""
-    asked, known = request.headers.get("range"), request.headers.get("if-range")
-    found = model_files.open_file(market.uow(), market.objects, name, _number(version), asked, known)
+    """The file of a version: all of it, or the `Range` asked for. Its ETag is its SHA-256; conditions may name it."""
+    sent = request.headers
+    asked = Conditions(sent.get("if-match"), sent.get("if-none-match"), sent.get("if-range"), sent.get("range"))
+    found = model_files.open_file(market.uow(), market.objects, name, _number(version), asked)
+    if found.pieces is None:
+        return Response(status_code=304, headers=_validators(found))
     return StreamingResponse(found.pieces, 206 if found.part else 200, _facts(found), "application/octet-stream")
 
 
@@ -114,10 +118,13 @@ def _render(model: StoredModel) -> bytes:
 
 
 def _facts(found: model_files.Opened) -> dict[str, str]:
-    checksum, part = found.model.ref.checksum, found.part
-    told = {"ETag": f'"{checksum}"', "Accept-Ranges": "bytes", "Repr-Digest": digest_header(checksum)}
-    told["Content-Length"] = str(part.end - part.start if part else found.model.size_bytes)
-    return told | ({"Content-Range": part.header} if part else {})
+    part = found.part
+    told = {"Content-Length": str(part.end - part.start if part else found.model.size_bytes)}
+    return _validators(found) | told | ({"Content-Range": part.header} if part else {})
+
+
+def _validators(found: model_files.Opened) -> dict[str, str]:
+    return {"ETag": found.tag, "Accept-Ranges": "bytes", "Repr-Digest": digest_header(found.model.ref.checksum)}
 
 
 def _json(body: bytes) -> Response:

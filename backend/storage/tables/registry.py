@@ -49,6 +49,7 @@ class ModelUploadRow(Base):
     chunks: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
+    completing_until: Mapped[datetime | None]
 
 
 class ModelChunkRow(Base):

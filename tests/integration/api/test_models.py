@@ -113,8 +113,24 @@ def test_a_file_is_downloaded_whole_and_in_ranges(callers: Callers, content: byt
     assert callers.user.get(path, headers={"Range": "bytes=10-19", "If-Range": '"old"'}).content == content
     beyond = callers.user.get(path, headers={"Range": f"bytes={len(content)}-"})
     assert problem(beyond) == (416, "range_not_satisfiable", "Range")
+    assert beyond.headers["Content-Range"] == f"bytes */{len(content)}"
     assert problem(callers.user.get(f"{MODELS}/mine/versions/2/file"))[:2] == (404, "unknown_model_version")
     assert problem(callers.user.get(f"{MODELS}/mine/versions/x/file"))[:2] == (404, "unknown_model_version")
+
+
+def test_a_file_that_the_client_has_is_not_sent_again(callers: Callers, content: bytes) -> None:
+    etag = f'"{upload(callers.provider, "mine", content)["checksum"]}"'
+    path = f"{MODELS}/mine/versions/1/file"
+    for known in (etag, f"W/{etag}", f'"old", {etag}', "*"):
+        same = callers.user.get(path, headers={"If-None-Match": known, "Range": "bytes=10-19"})
+        assert (same.status_code, same.content, same.headers["ETag"]) == (304, b"", etag)
+    assert callers.user.get(path, headers={"If-None-Match": '"old"'}).content == content
+    for wanted in (etag, f'"old", {etag}', "*"):
+        part = callers.user.get(path, headers={"If-Match": wanted, "Range": "bytes=10-19"})
+        assert (part.status_code, part.content) == (206, content[10:20])
+    for other in ('"old"', f"W/{etag}"):
+        refused = callers.user.get(path, headers={"If-Match": other, "If-None-Match": etag})
+        assert problem(refused) == (412, "precondition_failed", "If-Match")
 
 
 def test_a_lost_file_is_told_as_such(callers: Callers, market: Swarmex, content: bytes) -> None:

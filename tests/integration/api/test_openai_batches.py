@@ -17,6 +17,7 @@ from agents.inference.models import LoadedModels
 from agents.inference.runner import UnitRunner
 from agents.model_cache import ModelCache
 from agents.work_port import DirectWorkPort
+from backend.api.limits import BODY_BYTES_MAX
 from backend.bootstrap import Swarmex, utc_now
 from backend.domain.files import FILES_PER_ACCOUNT_MAX
 from backend.domain.work import Dispatch
@@ -236,6 +237,20 @@ def test_an_upload_that_is_none_is_refused_in_openais_words(
     assert set(error) == {"message", "type", "param", "code"}
     assert code in (None, error["code"])
     assert callers.user.get("/v1/files").json()["data"] == []
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_file_above_the_limit_is_told_the_limit_of_files(
+    callers: Callers, monkeypatch: pytest.MonkeyPatch, declared: bool
+) -> None:
+    most = BODY_BYTES_MAX + 1_000
+    monkeypatch.setattr("backend.api.exchange.UPLOAD_BYTES_MAX", most)
+    form = b"--b\r\nContent-Disposition: form-data; name=file; filename=a\r\n\r\n" + b"x" * most
+    content = form if declared else iter([form[:most], form[most:]])
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = callers.user.post("/v1/files", content=content, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+    assert f"at most {most} bytes" in answer.text
 
 
 def test_an_account_keeps_only_so_many_files(client: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:

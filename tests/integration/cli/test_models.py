@@ -1,15 +1,20 @@
 """Models from the command line: what is said of versions, and files sent and fetched through interruptions."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
+from backend.bootstrap import utc_now
 from backend.cli import model_transfers
+from backend.cli.infer import Refused
 from backend.cli.model_transfers import Transfers
 from backend.domain.errors import Unavailable
+from backend.domain.ids import UploadId
 from tests.integration.api.once import application
 from tests.integration.cli.runner import Cli
 from tests.market import Market
@@ -201,3 +206,46 @@ def test_a_file_that_comes_damaged_is_not_kept(
     market.app.objects.put(b"", market.model.ref.uri)
     with pytest.raises(Unavailable, match="again and again"):
         transfers(httpx.HTTPTransport()).download("doubling", None, tmp_path / "back.onnx")
+
+
+def test_an_upload_that_an_earlier_request_is_completing_is_waited_for(
+    transfers: Callable[[httpx.BaseTransport], Transfers], market: Market, tmp_path: Path
+) -> None:
+    asked: list[int] = []
+
+    class Busy(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/complete"):
+                with market.app.uow() as uow:
+                    upload_id = UploadId(UUID(request.url.path.split("/")[-2]))
+                    uow.model_uploads.claim(upload_id, None if len(asked) == 2 else utc_now() + timedelta(hours=1))
+                    uow.commit()
+                answer = super().handle_request(request)
+                asked.append(answer.status_code)
+                return answer
+            return super().handle_request(request)
+
+    sent = transfers(Busy()).upload("new", write_doubling(tmp_path / "new.onnx", 5.0))
+    assert (sent["version"], asked) == (1, [409, 409, 201])
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_download_is_gone_on_with_after_a_market_that_was_busy(
+    transfers: Callable[[httpx.BaseTransport], Transfers], market: Market, tmp_path: Path, status: int
+) -> None:
+    left = [status] * 3
+
+    class Busy(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if left and request.url.path.endswith("/file"):
+                return httpx.Response(left.pop(), text="<html>busy</html>")
+            return super().handle_request(request)
+
+    back = tmp_path / "back.onnx"
+    transfers(Busy()).download("doubling", None, back)
+    assert back.read_bytes() == b"".join(market.app.objects.chunks(market.model.ref.uri))
+    left += [status] * 100
+    with pytest.raises(Refused) as refused:
+        transfers(Busy()).download("doubling", None, tmp_path / "again.onnx")
+    assert refused.value.code == f"http_{status}"
+    assert list(tmp_path.glob("again.onnx")) == []

@@ -16,6 +16,7 @@ from backend.domain.uploads import FOLDER, KEPT, OPEN_MAX, Upload, digest_header
 from backend.services import backup, log, model_changes, model_inspection, model_uploads, models
 from backend.storage.ids import new_id
 from backend.storage.models import Model
+from backend.storage.objects import ObjectStore
 from tests.backups import make
 from tests.integration.services.registering import register, with_key
 from tests.market import Market
@@ -167,6 +168,15 @@ def test_uploads_are_their_owners_and_few(sender: Sender) -> None:
     assert sender.begin().received_bytes == 0
 
 
+def test_what_is_being_completed_does_not_expire_meanwhile(sender: Sender) -> None:
+    upload, objects = sender.begin(), sender.app.objects
+    with sender.app.uow() as uow:
+        uow.model_uploads.claim(upload.id, upload.expires_at + timedelta(seconds=1))
+        uow.commit()
+    assert model_uploads.expire_uploads(sender.app.uow(), upload.expires_at, objects) == 0
+    assert model_uploads.expire_uploads(sender.app.uow(), upload.expires_at + timedelta(seconds=1), objects) == 1
+
+
 def test_what_nobody_goes_on_with_expires(sender: Sender) -> None:
     upload = sender.begin()
     sender.name = "newer"
@@ -249,7 +259,71 @@ def test_two_completions_at_once_make_one_version(sender: Sender) -> None:
     for thread in threads:
         thread.join()
     assert 1 in outcomes
-    assert set(outcomes) <= {1, "unknown_upload"}
+    assert set(outcomes) <= {1, "unknown_upload", "upload_completing"}
     assert len(models.search_models(sender.app.uow(), ModelFilter(prefix="sent"))) == 1
     assert sender.parts() == []
     assert log.list_entries(sender.app.uow(), action="upload.lose") == []
+
+
+def test_one_at_a_time_completes_an_upload(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = sender.put_all(sender.begin())
+    looked: list[Path] = []
+
+    def inspect(path: Path) -> object:
+        looked.append(path)
+        if len(looked) == 1:
+            assert sender.refused(sender.complete, upload)[0] == "upload_completing"
+        return model_inspection.inspect_apart(path)
+
+    monkeypatch.setattr(model_uploads, "inspect_apart", inspect)
+    assert sender.complete(upload).ref.version == 1
+    assert len(looked) == 1
+
+
+def test_an_upload_whose_completion_was_killed_is_completed_by_another_after_a_while(sender: Sender) -> None:
+    upload, now = sender.put_all(sender.begin()), utc_now()
+    with sender.app.uow() as uow:
+        uow.model_uploads.claim(upload.id, now + upload.completed_within)
+        uow.commit()
+    assert sender.refused(sender.complete, upload)[0] == "upload_completing"
+    later, objects = now + upload.completed_within, sender.app.objects
+    assert model_uploads.complete_upload(sender.app.uow(), later, sender.principal, objects, upload.id).ref.version == 1
+
+
+def test_an_upload_whose_completion_broke_may_be_completed_at_once(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = sender.put_all(sender.begin())
+
+    def breaks(_: Path) -> object:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(model_uploads, "inspect_apart", breaks)
+        with pytest.raises(OSError, match="space"):
+            sender.complete(upload)
+    assert sender.complete(upload).ref.version == 1
+
+
+@pytest.mark.parametrize("end", ["complete", "abandon", "refuse"])
+def test_chunks_that_the_store_does_not_drop_now_go_when_uploads_expire(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    upload = sender.put_all(sender.begin("0" * 64 if end == "refuse" else None))
+    objects = sender.app.objects
+
+    def fails(_: ObjectStore, folder: str) -> None:
+        raise OSError(f"no answer about {folder}")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ObjectStore, "delete_folder", fails)
+        if end == "complete":
+            assert sender.complete(upload).ref.version == 1
+        elif end == "refuse":
+            assert sender.refused(sender.complete, upload)[0] == "checksum_mismatch"
+        else:
+            model_uploads.abandon_upload(sender.app.uow(), utc_now(), sender.principal, objects, upload.id)
+    assert sender.parts()
+    assert model_uploads.expire_uploads(sender.app.uow(), utc_now(), objects) == 1
+    assert sender.parts() == []
+    assert sender.refused(sender.complete, upload)[0] == "unknown_upload"

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api.front import Front
-from backend.api.limits import ANSWER_TIMEOUT_S, BODY_TIMEOUT_S
+from backend.api.limits import ANSWER_TIMEOUT_S, BODY_TIMEOUT_S, COMPLETE_TIMEOUT_S
 from backend.api.request_metrics import RequestMetrics
 
 PIECES = 3
@@ -95,6 +95,18 @@ def test_an_answer_that_has_begun_takes_as_long_as_it_takes(answers: Callable[..
         await send(END)
 
     assert answers(stream) == [START, END]
+
+
+def test_an_upload_takes_longer_to_complete_than_other_requests(answers: Callable[..., list[Message]]) -> None:
+    async def look(clock: Clock, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            continue
+        await clock.pass_s(COMPLETE_TIMEOUT_S - 1)
+        await send(START)
+        await send(END)
+
+    assert answers(look, path="/api/v1/models/uploads/some/complete") == [START, END]
+    assert answers(look, path="/api/v1/things/some/complete")[0]["status"] == 503
 
 
 def test_a_body_that_comes_slowly_does_not_count(answers: Callable[..., list[Message]]) -> None:
