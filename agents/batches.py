@@ -15,6 +15,7 @@ from backend.services import batch_run, batch_telling, files
 
 DELIVER_EVERY_S = 1.0
 SWEEP_EVERY_S = 60.0
+PARTIALS_EVERY_S = 6 * 3_600.0  # since the whole store is listed for it
 TURN_S = 0.2
 STOP_TIMEOUT_S = 3.0  # what a step or a round of webhooks was at then, another begins anew
 
@@ -57,12 +58,20 @@ class Batches:
         """One round of files that are to go."""
         return files.sweep(self._app.uow(), now, self._app.objects)
 
+    def sweep_partials(self, now: datetime) -> bool:
+        """One round of what is half written since long ago."""
+        return files.sweep_partials(now, self._app.objects)
+
     def _keep_working(self) -> None:
         topics = (Topic.BATCHES_CHANGED, Topic.ORDERS_CLOSED)
         keep_looking(self._app, Chore("batches", self.work), topics, self._stopping)
 
     def _keep_tidy(self) -> None:
-        chores = [Chore("webhooks", self.deliver, DELIVER_EVERY_S), Chore("files", self.sweep, SWEEP_EVERY_S)]
+        chores = [
+            Chore("webhooks", self.deliver, DELIVER_EVERY_S),
+            Chore("files", self.sweep, SWEEP_EVERY_S),
+            Chore("partials", self.sweep_partials, PARTIALS_EVERY_S),
+        ]
         while not self._stopping.is_set():
             if not run_due(chores, utc_now(), time.monotonic(), random()):
                 self._stopping.wait(TURN_S)

@@ -6,12 +6,11 @@ is followed by another, who runs nothing again. Memory holds a page of outputs, 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, BinaryIO
 
 import orjson
 
-from backend.domain.batches import BatchState
+from backend.domain.batches import FINAL, BatchState
 from backend.domain.ids import BatchId
 from backend.domain.orders import CloseReason
 from backend.storage import temporary
@@ -41,13 +40,13 @@ def parts_folder(batch_id: BatchId) -> str:
     return f"batches/{batch_id}/"
 
 
-def collect(uow: Uow, now: datetime, objects: ObjectStore, batch: Batch) -> int:
+def collect(uow: Uow, objects: ObjectStore, batch: Batch) -> int:
     """Collect up to COLLECT_MAX chunks that have ended; returns how many."""
     with uow() as reading:
         chunks = reading.batch_chunks.to_collect(batch.id, COLLECT_MAX)
     written = [(chunk, write_parts(uow, objects, batch, chunk)) for chunk in chunks]
-    if written:
-        _mark(uow(), now, batch, written)
+    if written and not _mark(uow(), batch, written):
+        objects.delete_folder(parts_folder(batch.id))  # another was faster, and has ended it
     return len(chunks)
 
 
@@ -61,13 +60,17 @@ class Written:
 
 
 @patient
-def _mark(uow: UnitOfWork, _: datetime, batch: Batch, written: Sequence[tuple[StoredChunk, Written]]) -> None:
+def _mark(uow: UnitOfWork, batch: Batch, written: Sequence[tuple[StoredChunk, Written]]) -> bool:
+    """Count what these chunks gave; False if the batch, which had counted them before, is over."""
     with uow:
-        uow.batches.find(batch.id, for_update=True)
+        current = uow.batches.find(batch.id, for_update=True)
+        if current is None or current.state in FINAL:
+            return False
         uow.batch_chunks.mark_collected(
             batch.id, [(chunk.id, parts.completed, parts.failed, parts.size_bytes) for chunk, parts in written]
         )
         uow.commit()
+    return True
 
 
 def write_parts(uow: Uow, objects: ObjectStore, batch: Batch, chunk: StoredChunk) -> Written:

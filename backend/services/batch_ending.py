@@ -15,6 +15,7 @@ from backend.domain.events import Event, Topic
 from backend.domain.files import RETENTION, FilePurpose
 from backend.domain.ids import FileId
 from backend.domain.orders import CloseReason, OrderState
+from backend.services.batch_claims import Claim
 from backend.services.batch_collecting import ERRORS, NOT_RUN, OUTPUTS, part_key, parts_folder, write_parts
 from backend.services.batch_telling import owe
 from backend.storage import temporary
@@ -86,19 +87,33 @@ def finish(uow: Uow, now: datetime, objects: ObjectStore, batch: Batch) -> bool:
         return False
     with uow() as reading:
         results = reading.batch_chunks.results(batch.id)
+    claim = Claim(uow, batch, now)
     files = []
     for kind, file_id, numbers in (
         (OUTPUTS, decided.output_file_id, [number for number, completed, _ in results if completed]),
         (ERRORS, decided.error_file_id, [number for number, _, failed in results if failed]),
     ):
         if file_id is not None:
-            size = _join(uow, objects, decided, numbers, kind, key_of(file_id))
+            size = _join(uow, objects, decided, claim, numbers, kind, key_of(file_id))
             name = f"batch_{batch.id.hex}_{kind}.jsonl"
             expires_at = now + RETENTION
             files.append(
                 File(file_id, batch.account_id, FilePurpose.BATCH_OUTPUT, name, size, now, expires_at, ready_at=now)
             )
-    return _end(uow(), now, batch, files)
+    ended = _end(uow(), now, batch, files)
+    if not ended:
+        _clear(uow, objects, batch, files)
+    return ended
+
+
+def _clear(uow: Uow, objects: ObjectStore, batch: Batch, files: Sequence[File]) -> None:
+    """Remove what was written of a batch that another had ended meanwhile, and whose parts were removed, perhaps."""
+    objects.delete_folder(parts_folder(batch.id))
+    with uow() as reading:
+        recorded = reading.files.recorded([file.id for file in files])
+    for file in files:
+        if file.id not in recorded:  # deleted since, and swept
+            objects.delete(file.key)
 
 
 @patient
@@ -151,7 +166,9 @@ def tidy(uow: Uow, now: datetime, objects: ObjectStore, batch: Batch) -> None:
     _tidied(uow(), now, batch)
 
 
-def _join(uow: Uow, objects: ObjectStore, batch: Batch, numbers: Sequence[int], kind: str, key: str) -> int:
+def _join(
+    uow: Uow, objects: ObjectStore, batch: Batch, claim: Claim, numbers: Sequence[int], kind: str, key: str
+) -> int:
     """Store the parts of these chunks one behind the other; returns the bytes of all."""
     with temporary.folder() as folder:
         whole, part = folder / "whole", folder / "part"
@@ -160,6 +177,7 @@ def _join(uow: Uow, objects: ObjectStore, batch: Batch, numbers: Sequence[int], 
                 _fetch(uow, objects, batch, number, kind, part)
                 with part.open("rb") as source:
                     shutil.copyfileobj(source, target, COPY_BYTES)
+                claim.keep()
         objects.put_file(whole, key, replace=True)
         return whole.stat().st_size
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from backend.domain.batches import FINAL, BatchState
+from backend.services.batch_claims import CLAIM
 from backend.services.batch_collecting import COLLECT_MAX, collect
 from backend.services.batch_ending import complete, expire, finish, stop, tidy
 from backend.services.batch_placing import PLACE_MAX, place_more
@@ -18,7 +19,6 @@ from backend.storage.unit_of_work import UnitOfWork
 
 Uow = Callable[[], UnitOfWork]
 
-CLAIM = timedelta(seconds=30)  # nobody else looks at the batch meanwhile; a step that takes longer harms nothing
 LOOK_EVERY = timedelta(seconds=0.25)  # at a batch that has nothing to do but wait for its orders
 
 
@@ -50,7 +50,7 @@ def step(uow: Uow, now: datetime, objects: ObjectStore, batch: Batch) -> bool:
         return True
     if batch.state is BatchState.IN_PROGRESS and expire(uow(), now, batch):
         return True
-    collected = collect(uow, now, objects, batch)
+    collected = collect(uow, objects, batch)
     if batch.state is BatchState.IN_PROGRESS:
         placed = place_more(uow, now, objects, batch)
         more = collected == COLLECT_MAX or placed.orders == PLACE_MAX or placed.refused > 0

@@ -28,6 +28,7 @@ from backend.storage.unit_of_work import UnitOfWork
 
 LIST_MAX = 10_000
 SWEEP_MAX = 100
+PARTIALS_KEPT = timedelta(days=1)  # nobody takes that long to store one object
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,12 @@ def sweep(uow: UnitOfWork, now: datetime, objects: ObjectStore) -> bool:
         uow.files.forget([file.id for file in deleted])
         uow.commit()
     return SWEEP_MAX in (lapsed, len(deleted))
+
+
+def sweep_partials(now: datetime, objects: ObjectStore) -> bool:
+    """Remove what killed processes left half written in the store; there is never more to do at once."""
+    objects.drop_partials(now - PARTIALS_KEPT)
+    return False
 
 
 def _owned(uow: UnitOfWork, now: datetime, name: str, principal: Principal | None) -> File:

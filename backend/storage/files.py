@@ -146,6 +146,11 @@ class FileRepository:
             {"limit": limit},
         )
 
+    def recorded(self, ids: Collection[FileId]) -> set[FileId]:
+        """Those of these files that have a row, deleted or not."""
+        rows = self._connection.execute(text("SELECT id FROM files WHERE id = ANY(:ids)"), {"ids": list(ids)})
+        return {row.id for row in rows}
+
     def forget(self, ids: Collection[FileId]) -> None:
         """Drop the rows of files whose content is gone."""
         self._connection.execute(text("DELETE FROM files WHERE id = ANY(:ids)"), {"ids": list(ids)})

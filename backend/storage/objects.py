@@ -6,6 +6,8 @@ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION. Nothing here holds more th
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -115,6 +117,23 @@ class ObjectStore:
             self._files.rm(target, recursive=True)
         except FileNotFoundError:
             return
+
+    def drop_partials(self, before: datetime) -> int:
+        """Remove what processes that were killed left of objects they were storing; returns how much of that there was.
+
+        A store that lets objects appear whole by itself has none.
+        """
+        if "file" not in self._protocols():
+            return 0
+        left = [
+            path
+            for path, facts in self._files.find(self._root, detail=True).items()
+            if path.endswith(PARTIAL) and facts["mtime"] < before.timestamp()
+        ]
+        for path in left:
+            with suppress(FileNotFoundError):  # another does the same
+                self._files.rm_file(path)
+        return len(left)
 
     def is_here(self) -> bool:
         """Whether this process has the store at all: a folder may be mounted elsewhere only."""

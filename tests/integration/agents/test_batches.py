@@ -1,5 +1,6 @@
 """The part of the settlement agent that works on batches: started and stopped with it, and in nobody's way."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +9,12 @@ import redis
 
 from agents import looking
 from agents.batches import Batches
-from backend.bootstrap import Swarmex
+from backend.bootstrap import Swarmex, utc_now
 from backend.domain.batches import BatchState
 from backend.domain.events import Topic
+from backend.domain.files import parse_file_name
+from backend.services import files
+from backend.storage.files import key_of
 from tests.integration.receiver import receiving
 from tests.integration.services.batching import Batching
 from tests.market import Market
@@ -55,4 +59,19 @@ def test_a_new_batch_is_looked_at_at_once_however_seldom_nothing_is(
         until(lambda: bus.pubsub_channels(channel), "it found nothing, and listens")
     name = batching.submit(["no json"])
     until(lambda: batching.show(name).batch.state is BatchState.FAILED, "the batch was looked at")
+    working.stop()
+
+
+def test_what_is_to_go_from_the_store_goes(market: Market, app: Swarmex, tmp_path: Path) -> None:
+    batching = Batching(market, tmp_path)
+    name = batching.file(["no json"])
+    stored = app.objects.local_path(key_of(parse_file_name(name)))
+    assert stored is not None
+    partial = stored.with_name("of-a-killed-writer.part")
+    partial.write_bytes(b"half")
+    os.utime(partial, (0, 0))
+    files.delete_file(app.uow(), utc_now(), name, market.buyer)
+    working = Batches(app)
+    working.start()
+    until(lambda: not partial.exists() and not stored.exists(), "both were removed")
     working.stop()

@@ -1,6 +1,8 @@
 """Objects by key, in a folder and in a store that is none."""
 
 import hashlib
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,24 @@ def test_a_store_whose_folder_is_mounted_elsewhere_is_not_here(tmp_path: Path) -
     assert not store.is_here()
     store.put(b"1", "key")
     assert store.is_here()
+
+
+def test_what_killed_writers_left_behind_goes_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, now = ObjectStore((tmp_path / "store").as_uri()), datetime.now(UTC)
+    store.put(b"whole", "models/kept")
+    with monkeypatch.context() as killed:
+        killed.setattr(type(store._files), "mv", lambda *_: None)  # writers that came no further
+        store.put(b"old", "models/old")
+        store.put(b"new", "models/new")
+    for path in (tmp_path / "store").rglob("*"):
+        when = (now - timedelta(days=0 if "new" in path.name else 2)).timestamp()
+        os.utime(path, (when, when))
+    assert store.drop_partials(now - timedelta(days=1)) == 1
+    assert {path.name.split(".")[0] for path in (tmp_path / "store" / "models").iterdir()} == {"kept", "new"}
+    assert store.drop_partials(now + timedelta(days=1)) == 1
+    assert list(dict(store.keys())) == ["models/kept"]
+
+
+def test_a_store_that_is_no_folder_or_is_elsewhere_has_no_partials(tmp_path: Path) -> None:
+    for url in (f"memory://{new_id()}", (tmp_path / "nowhere").as_uri()):
+        assert ObjectStore(url).drop_partials(datetime.now(UTC)) == 0
