@@ -51,6 +51,7 @@ def submit(
     window: Annotated[str, typer.Option(help="Until when: 24h, 1h, 30m.")] = "24h",
     priority: Annotated[Strategy, typer.Option(help="What to prefer among the markets.")] = Strategy.COST,
     slots: Annotated[int, typer.Option(help="Slots at once of each of its orders.")] = 1,
+    region: Annotated[str | None, typer.Option(help="Only there.", show_default=False)] = None,
     max_budget: Annotated[str | None, typer.Option(metavar="CREDITS", help="All of it may cost this at most.")] = None,
     webhook: WebhookOption = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until it has ended; exit 1 unless it completed.")] = False,
@@ -64,7 +65,8 @@ def submit(
     from backend.services import batches, files
 
     asked = {"tier": tier.value, "priority": priority.value, "slots": str(slots)}
-    asked |= {name: value for name, value in (("max_budget", max_budget), ("webhook", webhook)) if value}
+    more = (("region", region), ("max_budget", max_budget), ("webhook", webhook))
+    asked |= {name: value for name, value in more if value is not None}
     metadata = {f"swarmex_{name}": value for name, value in asked.items()}
     parse_window(window)  # all of it before the upload: what is refused leaves no file behind
     read_options(check_metadata(metadata))
@@ -147,7 +149,7 @@ def _document(wired: "Swarmex", view: "BatchView") -> views.Document:
 
     far = progress_of(wired.uow(), bootstrap.utc_now(), [view.batch])[view.batch.id]
     hook = webhooks.document(wired, batch_news(wired.uow(), view.batch), view.batch.account_id)
-    return views.batch(view, far, waits_for(wired.uow(), view.batch)) | {"webhook": hook}
+    return views.batch(view, far, waits_for(wired.uow(), [view.batch]).get(view.batch.id)) | {"webhook": hook}
 
 
 @verbs.command("list", epilog=examples("swarmex batch list", "swarmex batch list --account acme --limit 5 --json"))

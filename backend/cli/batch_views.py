@@ -14,6 +14,7 @@ from backend.domain.money import format_credits
 if TYPE_CHECKING:
     from backend.domain.batch_progress import Progress
     from backend.services.batches import BatchView
+    from backend.storage.batch_chunks import Waiting
     from backend.storage.files import File
 
 Document = dict[str, Any]
@@ -42,7 +43,7 @@ def file(kept: "File") -> Document:
     }
 
 
-def batch(view: "BatchView", far: "Progress", reason: str | None = None) -> Document:
+def batch(view: "BatchView", far: "Progress", waits: "Waiting | None" = None) -> Document:
     """A batch: how far it is, what keeps it, what it cost, and its files once it has ended."""
     from backend.services.batches import batch_name
 
@@ -63,7 +64,8 @@ def batch(view: "BatchView", far: "Progress", reason: str | None = None) -> Docu
             "requests_per_s": None if far.rate_per_s is None else round(far.rate_per_s, 1),
             "seconds_left": None if far.left_s is None else round(far.left_s),
         },
-        "reason": reason,
+        "reason": waits and waits.code,
+        "reason_told": waits and waits.message,
         "charged": format_credits(view.charged_nano),
         "tier": of.options.tier,
         "metadata": dict(of.metadata),
@@ -148,7 +150,7 @@ def hints(document: Document) -> list[str]:
     if document["status"] == BatchState.FAILED:
         return ["Correct these lines and submit the file again."]
     if document["ended_at"] is None:
-        why = NEXT.get(document["reason"] or "")
+        why = document["reason_told"] or NEXT.get(document["reason"] or "")
         told = [f"It waits because of {document['reason']}: {why}."] if why else []
         return [*told, f"`swarmex batch show {name}` tells how far it is, `swarmex batch cancel {name}` ends it."]
     told = []

@@ -64,15 +64,15 @@ def stop(uow: UnitOfWork, batch: Batch) -> int:
     what a lost node had in hand waits again.
     """
     code, message = NOT_RUN[batch.ending or BatchState.CANCELLED]
+    expired = batch.ending is BatchState.EXPIRED
     with uow:
         uow.batches.find(batch.id, for_update=True)
-        uow.batch_chunks.refuse_waiting(batch.id, {"code": code, "message": message, "param": None})
+        uow.batch_chunks.refuse_waiting(batch.id, {"code": code, "message": message, "param": None}, with_why=expired)
         ids = uow.batch_chunks.stoppable_orders(batch.id, STOP_MAX)
         orders = [o for o in uow.orders.lock(ids) if o.state in (OrderState.OPEN, OrderState.RUNNING)]
         if orders:
             uow.batch_chunks.cancel_waiting([order.id for order in orders])
             left = uow.work.left([order.id for order in orders])
-            expired = batch.ending is BatchState.EXPIRED
             reason = CloseReason.DEADLINE_PASSED if expired else CloseReason.CANCELLED_BY_USER
             uow.orders.begin_close([(order.id, reason) for order in orders if not left[order.id].unsettled])
             uow.emit(Event(Topic.WORK_COMMITTED))  # settlement has something to do

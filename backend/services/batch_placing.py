@@ -147,7 +147,7 @@ def _place(uow: UnitOfWork, now: datetime, batch: Batch, asked: Sequence[Asked])
         }
         refused = {chunk: outcome for chunk, outcome in outcomes.items() if isinstance(outcome, SwarmexError)}
         holding = bool(spending.open_orders or placed)
-        waiting = [chunk for chunk, error in refused.items() if _may_come(error, holding=holding)]
+        waiting = {chunk: _reason(error) for chunk, error in refused.items() if _may_come(error, holding=holding)}
         uow.batch_chunks.mark_placed(placed)
         uow.batch_chunks.retry(waiting, now + timedelta(seconds=RETRY_S))
         failed = {chunk: _reason(error) for chunk, error in refused.items() if chunk not in waiting}

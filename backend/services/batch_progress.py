@@ -6,16 +6,17 @@ from datetime import datetime
 from backend.domain.batch_progress import Progress, progress
 from backend.domain.batches import BatchState
 from backend.domain.ids import BatchId
+from backend.storage.batch_chunks import Waiting
 from backend.storage.batches import Batch
 from backend.storage.unit_of_work import UnitOfWork
 
 
-def waits_for(uow: UnitOfWork, batch: Batch) -> str | None:
-    """Why orders of a batch got no slots when the market was cleared last, as the reason of most of them; None while
-    any of them runs, or if none was refused.
+def waits_for(uow: UnitOfWork, batches: Sequence[Batch]) -> dict[BatchId, Waiting]:
+    """Why batches wait, in one statement: why most of their orders got no slots when the market was cleared last, or
+    could not even be placed. Those of which an order runs wait for nothing.
     """
     with uow:
-        return uow.batch_chunks.why_open(batch.id)
+        return uow.batch_chunks.why_waiting([batch.id for batch in batches if batch.state is BatchState.IN_PROGRESS])
 
 
 def progress_of(uow: UnitOfWork, now: datetime, batches: Sequence[Batch]) -> dict[BatchId, Progress]:

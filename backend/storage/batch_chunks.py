@@ -23,7 +23,8 @@ _ORDER_ENDED = "('settled', 'cancelled', 'expired', 'failed')"
 class StoredChunk:
     """A chunk's row; `lines` are number, custom_id and rows of each, in the order of the order's items.
 
-    `output_bytes` is what its results should fill and, once they are collected, what they do.
+    `output_bytes` is what its results should fill and, once they are collected, what they do. `error` is why it was
+    refused or, while it waits, why it could not be placed when that was tried last.
     """
 
     id: ChunkId
@@ -60,6 +61,14 @@ class Spending:
     charged_nano: int
     open_nano: int
     open_orders: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why a batch waits: as its orders are told by the auction, or as they were refused before that, with a message."""
+
+    code: str
+    message: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +140,7 @@ class BatchChunkRepository:
             self._connection,
             BatchChunkRow,
             [
-                {"id": chunk, "state": "placed", "order_id": order, "output_bytes": promised}
+                {"id": chunk, "state": "placed", "order_id": order, "output_bytes": promised, "error": None}
                 for chunk, (order, promised) in placed.items()
             ],
         )
@@ -144,20 +153,24 @@ class BatchChunkRepository:
             [{"id": chunk, "state": "refused", "error": dict(error)} for chunk, error in refused.items()],
         )
 
-    def retry(self, chunks: Collection[ChunkId], at: datetime) -> None:
-        """Chunks that wait, for capacity or for money that other orders hold."""
-        self._connection.execute(
-            text("UPDATE batch_chunks SET retry_at = :at WHERE id = ANY(:ids)"), {"ids": list(chunks), "at": at}
+    def retry(self, waiting: Mapping[ChunkId, Mapping[str, Any]], at: datetime) -> None:
+        """Chunks that wait, for capacity or for money that other orders hold, and for what in particular."""
+        update_rows(
+            self._connection,
+            BatchChunkRow,
+            [{"id": chunk, "retry_at": at, "error": dict(error)} for chunk, error in waiting.items()],
         )
 
-    def refuse_waiting(self, batch_id: BatchId, error: Mapping[str, Any]) -> None:
-        """Place nothing more of a batch."""
+    def refuse_waiting(self, batch_id: BatchId, error: Mapping[str, Any], *, with_why: bool) -> None:
+        """Place nothing more of a batch; `with_why`, what the first of its chunks waited for is told as well."""
         chunks = self._chunks(
             f"SELECT {_CHUNK} FROM batch_chunks c WHERE c.batch_id = :batch AND c.state = 'waiting'"
             f" ORDER BY c.number FOR UPDATE",
             {"batch": batch_id},
         )
-        self.mark_refused({chunk.id: error for chunk in chunks})
+        why = next((chunk.error["message"] for chunk in chunks if chunk.error), None) if with_why else None
+        told = {**error, "message": f"{error['message']}: {why}"} if why else error
+        self.mark_refused({chunk.id: told for chunk in chunks})
 
     def mark_collected(self, batch_id: BatchId, chunks: Sequence[tuple[ChunkId, int, int, int]]) -> None:
         """Chunks whose results lie in the object store, with how many completed and failed, and bytes of both.
@@ -216,21 +229,27 @@ class BatchChunkRepository:
         seen = {(row.model, row.version): row.seen for row in rows if row.seen is not None}
         return Filled(sum(row.kept for row in rows), sum(row.open for row in rows), seen)
 
-    def why_open(self, batch_id: BatchId) -> str | None:
-        """The most frequent reason of a batch's open orders; None while another of its orders runs."""
-        found = self._connection.execute(
+    def why_waiting(self, batches: Collection[BatchId]) -> dict[BatchId, Waiting]:
+        """Why these batches wait: the most frequent reason of their open orders or else of chunks without one; nothing
+        of those of which an order runs.
+        """
+        rows: Any = self._connection.execute(
             text("""
-                SELECT o.reason FROM batch_chunks c JOIN orders o ON o.id = c.order_id
-                WHERE c.batch_id = :batch AND c.state = 'placed' GROUP BY o.reason
-                HAVING bool_and(o.state = 'open') AND o.reason IS NOT NULL AND NOT EXISTS (
-                    SELECT 1 FROM batch_chunks d JOIN orders r ON r.id = d.order_id
-                    WHERE d.batch_id = :batch AND d.state = 'placed' AND r.state = 'running'
-                ) ORDER BY count(*) DESC LIMIT 1
+                SELECT DISTINCT ON (batch_id) batch_id, code, message FROM (
+                    SELECT batch_id, code, message, is_placed, count(*) AS chunks FROM (
+                        SELECT c.batch_id, c.state = 'placed' AS is_placed,
+                               CASE WHEN c.state = 'placed' THEN o.reason ELSE c.error->>'code' END AS code,
+                               CASE WHEN c.state = 'waiting' THEN c.error->>'message' END AS message,
+                               bool_or(coalesce(o.state = 'running', FALSE)) OVER (PARTITION BY c.batch_id) AS runs
+                        FROM batch_chunks c LEFT JOIN orders o ON o.id = c.order_id
+                        WHERE c.batch_id = ANY(:ids)
+                          AND (c.state = 'waiting' OR c.state = 'placed' AND o.state IN ('open', 'running'))
+                    ) AS open WHERE NOT runs AND code IS NOT NULL GROUP BY batch_id, code, message, is_placed
+                ) AS counted ORDER BY batch_id, is_placed DESC, chunks DESC
             """),
-            {"batch": batch_id},
+            {"ids": list(batches)},
         )
-        reason: str | None = found.scalar_one_or_none()
-        return reason
+        return {row.batch_id: Waiting(row.code, row.message) for row in rows}
 
     def ran_of(self, batches: Collection[BatchId]) -> dict[BatchId, int]:
         """Requests of orders of these batches that have run, or died, and whose results are not collected yet."""

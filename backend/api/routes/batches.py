@@ -1,5 +1,6 @@
 """Batches as OpenAI's clients know them, on this market."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from backend.api.wire.batches import REFUSALS, Batch, BatchList, BatchRequest
 from backend.bootstrap import Swarmex
 from backend.domain.access import Role
 from backend.services import batches
+from backend.services.batch_progress import waits_for
 from backend.services.batch_telling import webhook_secret
 from backend.services.batches import BatchView
 
@@ -21,7 +23,7 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"], responses=REFUSALS)
 @router.post("")
 def create_batch(body: BatchRequest, caller: Anyone, once: Once, request: Request, market: Market, now: Now) -> Batch:
     """Check a file of requests and run them, within the completion window; only what ran is charged."""
-    return _told(request, market, now, batches.create_batch(market.uow(), now, caller, body.wish(), once))
+    return _told(request, market, now, [batches.create_batch(market.uow(), now, caller, body.wish(), once)])[0]
 
 
 @router.get("")
@@ -36,21 +38,25 @@ def list_batches(
     """The caller's batches, newest first; to admins, everybody's."""
     account = None if caller.role is Role.ADMIN else caller.account_id
     page = batches.list_batches(market.uow(), account, limit, after)
-    return BatchList.of(page, [_told(request, market, now, view) for view in page.batches])
+    return BatchList.of(page, _told(request, market, now, page.batches))
 
 
 @router.get("/{batch_id}")
 def show_batch(batch_id: Text, caller: Anyone, request: Request, market: Market, now: Now) -> Batch:
     """One batch."""
-    return _told(request, market, now, batches.show_batch(market.uow(), batch_id, caller))
+    return _told(request, market, now, [batches.show_batch(market.uow(), batch_id, caller)])[0]
 
 
 @router.post("/{batch_id}/cancel")
 def cancel_batch(batch_id: Text, caller: Anyone, request: Request, market: Market, now: Now) -> Batch:
     """Let a batch end: what is in flight ends, and only what ran is charged."""
-    return _told(request, market, now, batches.cancel_batch(market.uow(), now, batch_id, caller))
+    return _told(request, market, now, [batches.cancel_batch(market.uow(), now, batch_id, caller)])[0]
 
 
-def _told(request: Request, market: Swarmex, now: datetime, view: BatchView) -> Batch:
-    secret = market.link_secret
-    return Batch.of(view, now, str(request.base_url), secret, webhook_secret(secret, view.batch.account_id))
+def _told(request: Request, market: Swarmex, now: datetime, views: Sequence[BatchView]) -> list[Batch]:
+    secret, url = market.link_secret, str(request.base_url)
+    waits = waits_for(market.uow(), [view.batch for view in views])
+    return [
+        Batch.of(view, waits.get(view.batch.id), now, url, secret, webhook_secret(secret, view.batch.account_id))
+        for view in views
+    ]

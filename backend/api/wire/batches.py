@@ -14,6 +14,7 @@ from backend.domain.money import format_credits
 from backend.services import batches as service
 from backend.services import files as file_service
 from backend.services.batches import BatchView, BatchWish, batch_name
+from backend.storage.batch_chunks import Waiting
 from backend.storage.files import File as StoredFile
 
 
@@ -111,6 +112,13 @@ class BatchRequest(Wire):
         return BatchWish(self.input_file_id, self.endpoint, self.completion_window, self.metadata)
 
 
+class WaitsFor(Answer):
+    """Why a batch waits; without a message, the code is the reason that its orders have."""
+
+    code: str = Field(examples=["no_capacity"])
+    message: str | None
+
+
 class Batch(Answer):
     """A batch; times in seconds since 1970."""
 
@@ -135,12 +143,21 @@ class Batch(Answer):
     request_counts: dict[str, int]
     metadata: dict[str, str] | None
     swarmex_charged: Amount
+    swarmex_waits_for: WaitsFor | None = Field(description="Why none of its orders runs, while it is in progress.")
     swarmex_result_url: str | None = Field(description="Reads the output file without a key until it expires.")
     swarmex_error_url: str | None = Field(description="The same of the error file.")
     swarmex_webhook_secret: str | None = Field(description="What the batch's webhook is signed with.")
 
     @classmethod
-    def of(cls, view: BatchView, now: datetime, base_url: str, link_secret: str, webhook_secret: str) -> Self:
+    def of(
+        cls,
+        view: BatchView,
+        waits: Waiting | None,
+        now: datetime,
+        base_url: str,
+        link_secret: str,
+        webhook_secret: str,
+    ) -> Self:
         """The wire form of a batch, with links that work from now on."""
         batch = view.batch
         ended = batch.state in FINAL
@@ -174,6 +191,7 @@ class Batch(Answer):
             request_counts={"total": batch.total, "completed": batch.completed, "failed": batch.failed},
             metadata=dict(batch.metadata) or None,
             swarmex_charged=format_credits(view.charged_nano),
+            swarmex_waits_for=WaitsFor(code=waits.code, message=waits.message) if waits else None,
             swarmex_result_url=url(batch.output_file_id),
             swarmex_error_url=url(batch.error_file_id),
             swarmex_webhook_secret=webhook_secret if batch.webhook else None,

@@ -117,6 +117,25 @@ def test_an_unmodified_client_sends_a_file_runs_it_and_reads_what_came_out(
     assert refused.value.code == "batch_ended"
 
 
+def test_what_a_batch_waits_for_is_told_to_who_looks_at_it(client: OpenAI, working: None) -> None:
+    sent = client.files.create(file=("a.jsonl", lines(1)), purpose="batch")
+    asked = {"swarmex_region": "atlantis"}
+    batch = client.batches.create(input_file_id=sent.id, endpoint=ENDPOINT, completion_window=HOUR, metadata=asked)
+    assert (batch.model_extra or {})["swarmex_waits_for"] is None
+
+    def waits_for() -> dict[str, str] | None:
+        shown = client.batches.retrieve(batch.id).model_extra or {}
+        assert shown == next(iter(client.batches.list())).model_extra
+        told: dict[str, str] | None = shown["swarmex_waits_for"]
+        return told
+
+    until(lambda: waits_for() is not None, "its orders could not be placed")
+    told = waits_for()
+    assert told is not None
+    assert (told["code"], "in region atlantis" in told["message"]) == ("no_capacity", True)
+    client.batches.cancel(batch.id)
+
+
 def test_the_result_url_works_without_a_key_until_it_expires_and_for_nothing_else(
     client: OpenAI, working: None, callers: Callers, market: Swarmex
 ) -> None:

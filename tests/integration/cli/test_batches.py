@@ -125,6 +125,20 @@ def test_what_cannot_be_is_refused_and_says_what_to_do_next(cli: Cli, tmp_path: 
     assert (uploaded["filename"], uploaded["bytes"]) == ("requests.jsonl", path.stat().st_size)
 
 
+def test_a_batch_for_which_there_are_no_machines_says_where_some_are(
+    cli: Cli, batching: Batching, tmp_path: Path
+) -> None:
+    path = file_of(tmp_path, *lines(3))
+    name = cli.json("batch", "submit", path, "--account", "buyer", "--region", "nroth")["id"]
+    batching.work(rounds=3)
+    shown = cli.json("batch", "show", name)
+    assert shown["reason"] == "no_capacity"
+    assert shown["reason_told"].endswith("in region nroth (accepted: north)")
+    told = cli.run("batch", "show", name)
+    assert "no_capacity" in told.out
+    assert "registered in region nroth (accepted: north)." in " ".join(told.err.split())
+
+
 def test_a_list_of_none_says_what_to_do_next(cli: Cli) -> None:
     done = cli.run("batch", "list")
     assert (done.code, "none" in done.out) == (0, True)
