@@ -187,6 +187,9 @@ def _check_unused(uow: UnitOfWork, model: Model) -> None:
     elif orders := uow.models.open_orders(model.ref.model_id):
         open_ones = "an order of it is" if orders == 1 else f"{orders} orders of it are"
         why, accepted = f"{open_ones} open", "wait for them, or cancel them; sessions end soon after their last use"
+    elif batches := uow.batch_chunks.batches_waiting_for(name, version):
+        waiting = "a batch has" if batches == 1 else f"{batches} batches have"
+        why, accepted = f"{waiting} requests of it to run", "wait for them, or cancel them"
     else:
         return
     raise Conflict(

@@ -251,6 +251,18 @@ class BatchChunkRepository:
         )
         return {row.batch_id: Waiting(row.code, row.message) for row in rows}
 
+    def batches_waiting_for(self, model: str, version: int) -> int:
+        """How many open batches have requests of a version that are not placed yet."""
+        return int(
+            self._connection.execute(
+                text("""
+                    SELECT count(DISTINCT b.id) FROM batches b JOIN batch_chunks c ON c.batch_id = b.id
+                    WHERE b.ended_at IS NULL AND c.state = 'waiting' AND c.model = :model AND c.version = :version
+                """),
+                {"model": model, "version": version},
+            ).scalar_one()
+        )
+
     def ran_of(self, batches: Collection[BatchId]) -> dict[BatchId, int]:
         """Requests of orders of these batches that have run, or died, and whose results are not collected yet."""
         rows = self._connection.execute(

@@ -48,7 +48,8 @@ def key_of(file_id: FileId) -> str:
 
 
 _COLUMNS = ", ".join(File.__dataclass_fields__)
-_SHOWN = "ready_at IS NOT NULL AND deleted_at IS NULL AND expires_at > :now"
+_READ = "EXISTS (SELECT 1 FROM batches b WHERE b.input_file_id = files.id AND b.ended_at IS NULL)"
+_SHOWN = f"ready_at IS NOT NULL AND deleted_at IS NULL AND (expires_at > :now OR {_READ})"
 
 
 class FileRepository:
@@ -129,10 +130,9 @@ class FileRepository:
         """Delete what has expired, and uploads that were begun before a moment and never ended."""
         done = self._connection.execute(
             text(
-                "UPDATE files SET deleted_at = :now WHERE id IN (SELECT id FROM files WHERE deleted_at IS NULL"
-                " AND (expires_at <= :now OR (ready_at IS NULL AND created_at < :begun))"
-                " AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.input_file_id = files.id AND b.ended_at IS NULL)"
-                " ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED)"
+                f"UPDATE files SET deleted_at = :now WHERE id IN (SELECT id FROM files WHERE deleted_at IS NULL"
+                f" AND (expires_at <= :now OR (ready_at IS NULL AND created_at < :begun)) AND NOT {_READ}"
+                f" ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED)"
             ),
             {"now": now, "begun": begun_before, "limit": limit},
         )

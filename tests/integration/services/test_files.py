@@ -7,7 +7,7 @@ import pytest
 
 from backend.bootstrap import new_id, utc_now
 from backend.domain.errors import NotFound
-from backend.domain.files import RETENTION, UPLOAD_TIMEOUT, parse_file_name
+from backend.domain.files import RETENTION, UPLOAD_TIMEOUT, file_name, parse_file_name
 from backend.domain.ids import FileId
 from backend.services import files, log
 from tests.integration.services.batching import Batching, lines
@@ -31,8 +31,15 @@ def test_a_file_that_an_open_batch_reads_stays_until_the_batch_has_ended(batchin
     key, later = f"files/{batch.batch.input_file_id}", utc_now() + RETENTION
     files.sweep(market.app.uow(), later, market.app.objects)
     assert market.app.objects.exists(key)
+    name = file_name(batch.batch.input_file_id)
+    assert files.show_file(market.app.uow(), later, name, market.buyer).id == batch.batch.input_file_id
+    _, content = files.read_file(market.app.uow(), later, market.app.objects, name, market.buyer)
+    assert b"".join(content).splitlines() == [lines(1)[0].encode()]
+    assert len(files.list_files(market.app.uow(), later, market.buyer.account_id).files) == 1
     market.node("a", slots=4)
     batching.run(f"batch_{batch.batch.id.hex}", market.executor())
+    with pytest.raises(NotFound):
+        files.show_file(market.app.uow(), later, name, market.buyer)
     files.sweep(market.app.uow(), later, market.app.objects)
     assert not market.app.objects.exists(key)
 

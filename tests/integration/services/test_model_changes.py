@@ -13,6 +13,7 @@ from backend.domain.errors import Conflict, Forbidden, Invalid, SwarmexError
 from backend.domain.orders import OrderState
 from backend.domain.registry import ALIASES_MAX, ModelFilter
 from backend.services import log, model_changes, models, orders
+from tests.integration.services.batching import Batching, lines
 from tests.integration.services.registering import register, with_key
 from tests.market import Market, Statements
 
@@ -157,6 +158,18 @@ def test_a_version_is_not_deleted_while_it_is_used_and_old_orders_run_to_their_e
     assert {model.version for model in market.node_database.models()} == {2}
     with uow() as reading:
         assert [model.ref.version for model in reading.models.runnable()] == [2]
+
+
+def test_a_version_stays_while_a_batch_has_requests_of_it_to_run(market: Market, batching: Batching) -> None:
+    uow, now = market.app.uow, utc_now()
+    name = batching.submit(lines(2))
+    batching.work(rounds=3)  # there is no machine: nothing of it is placed
+    with pytest.raises(SwarmexError, match="a batch has requests of it to run") as refused:
+        model_changes.delete_model(uow(), now, None, "doubling", 1)
+    assert refused.value.code == "model_in_use"
+    batching.cancel(name)
+    batching.run(name, market.executor())
+    assert model_changes.delete_model(uow(), now, None, "doubling", 1).deleted_at == now
 
 
 def test_what_is_deleted_is_asked_for_in_vain_until_it_is_restored(market: Market, tmp_path: Path) -> None:
