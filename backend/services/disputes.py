@@ -13,6 +13,7 @@ from backend.domain.ids import AccountId, DisputeId, OrderId
 from backend.domain.money import format_credits
 from backend.services import log
 from backend.services.contested import Case, give_back, restore_charges, withhold_charges
+from backend.services.forgetting import forget_resolved
 from backend.services.idempotency import once
 from backend.services.orders import owned_order
 from backend.storage.contention import patient
@@ -181,6 +182,7 @@ def _resolve(
         resolved_by=principal.actor if principal.key_id else None,
     )
     uow.disputes.write(resolved)
+    forget_resolved(uow, resolved.order_id)
     _log(uow, now, principal, f"dispute.{state}", resolved, reason)
     return resolved
 

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 from backend.domain.access import Principal
 from backend.domain.corrections import paid
+from backend.domain.disputes import DISPUTE_DAYS
+from backend.domain.errors import NotFound
 from backend.domain.ids import OrderId
 from backend.domain.ledger import Transfer
 from backend.services.orders import owned_order
+from backend.storage.forgetting import FORGOTTEN
 from backend.storage.leases import Served
 from backend.storage.order_rows import Order
 from backend.storage.unit_of_work import UnitOfWork
@@ -57,7 +60,11 @@ def receipt(uow: UnitOfWork, order_id: OrderId, principal: Principal) -> Receipt
 
 
 def results(uow: UnitOfWork, order_id: OrderId, principal: Principal) -> list[Item]:
-    """The items of an order with their outputs (protocol bodies) so far; raises NotFound."""
+    """The items of an order with their outputs (protocol bodies) so far; raises NotFound, also for those forgotten."""
     with uow:
         owned_order(uow, order_id, principal)
-        return uow.work.of_order(order_id)
+        items = uow.work.of_order(order_id)
+    if any(item.outputs == FORGOTTEN for item in items):
+        kept = f"results of orders that ended within {DISPUTE_DAYS} days; those of a batch are in its output file"
+        raise NotFound("order result", order_id, field="order", accepted=kept)
+    return items

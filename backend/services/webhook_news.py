@@ -33,7 +33,7 @@ class News:
 
 
 def order_news(uow: UnitOfWork, order_id: OrderId) -> News | None:
-    """What the webhook of an order was told; None if it has none."""
+    """What the webhook of an order was told; None if it has none, or was told too long ago."""
     with uow:
         url = uow.order_webhooks.url_of(order_id)
         told = uow.account_deliveries.of_subject(f"order {order_id}")
@@ -46,7 +46,7 @@ def batch_news(uow: UnitOfWork, batch: Batch) -> News | None:
         return None
     with uow:
         told = uow.account_deliveries.of_subject(f"batch {batch.id}")
-    return _of(told) or News(batch.webhook, NewsState.WAITING)
+    return _of(told) or (News(batch.webhook, NewsState.WAITING) if batch.ended_at is None else None)
 
 
 def training_news(uow: UnitOfWork, job: TrainingJob) -> News | None:
@@ -55,7 +55,7 @@ def training_news(uow: UnitOfWork, job: TrainingJob) -> News | None:
         return None
     with uow:
         told = uow.account_deliveries.of_subject(f"training job {job.id}")
-    return _of(told) or News(job.spec.webhook, NewsState.WAITING)
+    return _of(told) or (News(job.spec.webhook, NewsState.WAITING) if job.ended_at is None else None)
 
 
 def _of(deliveries: list[AccountDelivery]) -> News | None:

@@ -47,6 +47,7 @@ class Batch:
     finalizing_at: datetime | None = None
     ended_at: datetime | None = None
     tidied_at: datetime | None = None
+    forgotten_at: datetime | None = None
 
     @property
     def spender(self) -> Spender:

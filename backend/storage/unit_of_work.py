@@ -42,6 +42,7 @@ from backend.storage.figures import FigureRepository
 from backend.storage.files import FileRepository
 from backend.storage.fingerprints import FingerprintRepository
 from backend.storage.fleet import FleetRepository
+from backend.storage.forgetting import ForgettingRepository
 from backend.storage.idempotency import IdempotencyRepository
 from backend.storage.incidents import IncidentRepository
 from backend.storage.interruptions import InterruptionRepository
@@ -138,6 +139,7 @@ class UnitOfWork:
     files = Repository(FileRepository)
     fingerprints = Repository(FingerprintRepository)
     fleet = Repository(FleetRepository)
+    forgetting = Repository(ForgettingRepository)
     idempotency = Repository(IdempotencyRepository)
     incidents = Repository(IncidentRepository)
     interruptions = Repository(InterruptionRepository)

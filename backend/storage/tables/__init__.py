@@ -53,7 +53,7 @@ from backend.storage.tables.rates import KeyLimitRow
 from backend.storage.tables.registry import ModelAliasRow, ModelChunkRow, ModelNameRow, ModelUploadRow
 from backend.storage.tables.sealing_keys import PrivateRecipientRow, SealingKeyRow
 from backend.storage.tables.training import TrainingJobRow, TrainingNodeRow, TrainingParticipantRow, TrainingRoundRow
-from backend.storage.tables.work import ItemRow, LeaseRow, ModelRow, OutboxRow, UnitRow, WindowRow
+from backend.storage.tables.work import ItemRow, LeaseRow, ModelRow, OutboxRow, PayloadMarkRow, UnitRow, WindowRow
 
 __all__ = [
     "AccountDeliveryRow",
@@ -117,6 +117,7 @@ __all__ = [
     "OrderWebhookRow",
     "OutboxRow",
     "OverstatedRow",
+    "PayloadMarkRow",
     "PayoutRow",
     "PooledUseRow",
     "PricePointRow",

@@ -51,6 +51,11 @@ class BatchRow(Base):
         Index(None, "account_id", "id"),
         Index("ix_batches_inputs", "input_file_id", postgresql_where=text("ended_at IS NULL")),
         Index("ix_batches_due", "claimed_until", postgresql_where=text("tidied_at IS NULL")),
+        Index(
+            "ix_batches_remembered",
+            "ended_at",
+            postgresql_where=text("tidied_at IS NOT NULL AND forgotten_at IS NULL"),
+        ),
     )
 
     id: Mapped[Key]
@@ -78,6 +83,7 @@ class BatchRow(Base):
     ended_at: Mapped[datetime | None]
     claimed_until: Mapped[datetime]
     tidied_at: Mapped[datetime | None]
+    forgotten_at: Mapped[datetime | None]  # since when its orders keep neither requests nor answers
 
 
 class BatchChunkRow(Base):
@@ -119,6 +125,7 @@ class AccountDeliveryRow(Base):
     __tablename__ = "account_deliveries"
     __table_args__ = (
         Index("ix_account_deliveries_owed", "due_at", postgresql_where=text("done_at IS NULL")),
+        Index("ix_account_deliveries_done", "done_at", postgresql_where=text("done_at IS NOT NULL")),
         Index(None, "subject"),
     )
 

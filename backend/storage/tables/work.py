@@ -166,6 +166,16 @@ class ItemRow(Base):
     judged: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
+class PayloadMarkRow(Base):
+    """Up to which order the requests and answers of items are forgotten: one row."""
+
+    __tablename__ = "payload_mark"
+    __table_args__ = (CheckConstraint("id = 1", name="only_one"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    up_to: Mapped[UUID]
+
+
 class OutboxRow(Base):
     """A message that a committed transaction still owes the broker; one row per dispatch."""
 
