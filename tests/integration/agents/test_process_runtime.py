@@ -132,6 +132,7 @@ def test_signals_to_one_that_ended_reach_nobody_even_if_its_number_lives_again(
     until(lambda: gone(runtime), "it is gone")
     runtime.ask_to_stop(running)
     runtime.kill(running)
+    time.sleep(2 / os.sysconf("SC_CLK_TCK"))  # a number lives again later, by the clock that starts are told by
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as bystander:
         mistaken = Running(member(), f"{bystander.pid} {running.started_s}", running.started_s)
         runtime.ask_to_stop(mistaken)
