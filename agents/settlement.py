@@ -45,7 +45,7 @@ from backend.storage.unit_of_work import UnitOfWork
 # What events tell of is done at once; the rest is looked for seldom, since looks at nothing are felt by who is served.
 SWEEP_EVERY_S = 1.0
 FORGET_EVERY_S = 10.0
-PAYLOADS_EVERY_S = 60.0
+RESULTS_EVERY_S = 60.0
 BALANCE_EVERY_S = 1.0
 WINDOWS_EVERY_S = 1.0
 JUDGED_EVERY_S = 1.0
@@ -92,7 +92,9 @@ class SettlementAgent(DirectAgent):
             Chore("sweep", self._sweep, SWEEP_EVERY_S),
             Chore("forget", self._forget, FORGET_EVERY_S),
             Chore("balance", self._balance, BALANCE_EVERY_S),
-            Chore("payloads", self._forget_payloads, PAYLOADS_EVERY_S),
+            Chore("results", self._forget_results, RESULTS_EVERY_S),
+            Chore("batch-results", self._forget_batches, RESULTS_EVERY_S),
+            Chore("answers", self._forget_answers, RESULTS_EVERY_S),
             Chore("expire", self._expire, EXPIRE_EVERY_S),
             Chore("usage", self._charge_usage, USAGE_EVERY_S),
             Chore("sla", self._keep_promises, SLA_EVERY_S),
@@ -138,10 +140,14 @@ class SettlementAgent(DirectAgent):
     def _forget(self, now: datetime) -> bool:
         return sweeper.forget(self.uow(), now) >= sweeper.SWEEP_MAX
 
-    def _forget_payloads(self, now: datetime) -> bool:
-        more = forgetting.forget_results(self.uow(), now)
-        more = forgetting.forget_batches(self.uow(), now) or more
-        return forgetting.forget_answers(self.uow(), now) or more
+    def _forget_results(self, now: datetime) -> bool:
+        return forgetting.forget_results(self.uow(), now)
+
+    def _forget_batches(self, now: datetime) -> bool:
+        return forgetting.forget_batches(self.uow(), now)
+
+    def _forget_answers(self, now: datetime) -> bool:
+        return forgetting.forget_answers(self.uow(), now)
 
     def _balance(self, now: datetime) -> bool:
         return balancing.balance(self.uow(), now) > 0

@@ -15,8 +15,11 @@ def waits_for(uow: UnitOfWork, batches: Sequence[Batch]) -> dict[BatchId, Waitin
     """Why batches wait, in one statement: why most of their orders got no slots when the market was cleared last, or
     could not even be placed. Those of which an order runs wait for nothing.
     """
+    running = [batch.id for batch in batches if batch.state is BatchState.IN_PROGRESS]
+    if not running:
+        return {}
     with uow:
-        return uow.batch_chunks.why_waiting([batch.id for batch in batches if batch.state is BatchState.IN_PROGRESS])
+        return uow.batch_chunks.why_waiting(running)
 
 
 def progress_of(uow: UnitOfWork, now: datetime, batches: Sequence[Batch]) -> dict[BatchId, Progress]:

@@ -8,6 +8,7 @@ from itertools import takewhile
 
 from backend.domain.disputes import DISPUTE_DAYS
 from backend.domain.ids import OrderId
+from backend.storage.forgetting import Remembered
 from backend.storage.unit_of_work import UnitOfWork
 
 RESULTS_KEPT = timedelta(days=DISPUTE_DAYS)  # after an order's end: as long as it may be contested
@@ -29,12 +30,16 @@ def forget_results(uow: UnitOfWork, now: datetime) -> bool:
             return False
         ended_before = now - RESULTS_KEPT
         oldest = uow.forgetting.remembered(mark, ORDERS_MAX)
-        over = list(takewhile(lambda one: one.closed_at is not None and one.closed_at < ended_before, oldest))
+        over = list(takewhile(lambda one: not one.has_items or _ended(one, ended_before), oldest))
         if over:
-            uow.forgetting.forget_orders([one.id for one in over if not (one.is_training or one.is_disputed)])
+            uow.forgetting.forget_orders([one.id for one in over if one.has_items and not one.is_disputed])
             uow.forgetting.move_mark(over[-1].id)
         uow.commit()
     return len(over) == ORDERS_MAX
+
+
+def _ended(one: Remembered, before: datetime) -> bool:
+    return one.closed_at is not None and one.closed_at < before
 
 
 def forget_resolved(uow: UnitOfWork, order_id: OrderId) -> None:
@@ -46,10 +51,12 @@ def forget_resolved(uow: UnitOfWork, order_id: OrderId) -> None:
 def forget_batches(uow: UnitOfWork, now: datetime) -> bool:
     """Drop requests and answers of a batch that ended BATCH_RESULTS_KEPT ago; returns whether there was one."""
     with uow:
+        if uow.forgetting.lock_mark() is None:  # else two that forget the same items could wait for each other
+            return False
         batch_id = uow.forgetting.lock_batch(now - BATCH_RESULTS_KEPT)
         if batch_id is not None:
             uow.forgetting.forget_batch(batch_id, now)
-            uow.commit()
+        uow.commit()
     return batch_id is not None
 
 

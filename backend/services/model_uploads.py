@@ -111,13 +111,14 @@ def complete_upload(
         upload = _own(uow, principal, upload_id, for_update=True)
         upload.check_whole()
         upload.check_idle(now)
-        uow.model_uploads.claim(upload_id, now + upload.completed_within)
+        claimed_until = now + upload.completed_within
+        uow.model_uploads.claim(upload_id, claimed_until)
         uow.commit()
     try:
         model = _register(uow, now, principal, objects, upload)
     except BaseException:
         with uow:
-            uow.model_uploads.claim(upload_id, None)
+            uow.model_uploads.let_go(upload_id, claimed_until)
             uow.commit()
         raise
     with uow:

@@ -14,16 +14,16 @@ from sqlalchemy import Connection, text
 from backend.domain.ids import BatchId, OrderId
 
 FORGOTTEN = b""  # of an item that was answered: an answer has a byte at least
-_EMPTY = "SET inputs = '', outputs = CASE WHEN outputs IS NOT NULL THEN CAST('' AS bytea) END"
+_EMPTY = "SET inputs = '', outputs = CASE WHEN w.outputs IS NOT NULL THEN CAST('' AS bytea) END"
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """An order above the mark; a training order's payload says only where its weights are."""
+    """An order above the mark; one that has no items, as sessions have none, has nothing to forget."""
 
     id: OrderId
     closed_at: datetime | None
-    is_training: bool
+    has_items: bool
     is_disputed: bool
 
 
@@ -35,10 +35,6 @@ class ForgettingRepository:
 
     def lock_mark(self) -> OrderId | None:
         """Up to where orders are forgotten, locked until the transaction ends; None if somebody else has it locked."""
-        self._connection.execute(
-            text("INSERT INTO payload_mark (id, up_to) VALUES (1, :none) ON CONFLICT (id) DO NOTHING"),
-            {"none": UUID(int=0)},
-        )
         found = self._connection.execute(text("SELECT up_to FROM payload_mark FOR UPDATE SKIP LOCKED"))
         up_to: UUID | None = found.scalar_one_or_none()
         return None if up_to is None else OrderId(up_to)
@@ -48,15 +44,15 @@ class ForgettingRepository:
         self._connection.execute(text("UPDATE payload_mark SET up_to = :id"), {"id": up_to})
 
     def is_passed(self, order_id: OrderId) -> bool:
-        """Whether the mark is behind an order."""
-        found = self._connection.execute(text("SELECT 1 FROM payload_mark WHERE up_to >= :id"), {"id": order_id})
-        return found.scalar_one_or_none() is not None
+        """Whether the mark is behind an order; where it is being moved, that is waited for."""
+        up_to: UUID = self._connection.execute(text("SELECT up_to FROM payload_mark FOR SHARE")).scalar_one()
+        return up_to >= order_id
 
     def remembered(self, after: OrderId, limit: int) -> list[Remembered]:
         """The oldest orders behind the mark."""
         rows: Any = self._connection.execute(
             text("""
-                SELECT o.id, o.closed_at, o.workload = 'training' AS is_training,
+                SELECT o.id, o.closed_at, EXISTS (SELECT FROM work_items w WHERE w.order_id = o.id) AS has_items,
                        EXISTS (SELECT FROM disputes d WHERE d.order_id = o.id AND d.state = 'open') AS is_disputed
                 FROM orders o WHERE o.id > :after ORDER BY o.id LIMIT :limit
             """),
@@ -65,9 +61,12 @@ class ForgettingRepository:
         return [Remembered(*row) for row in rows]
 
     def forget_orders(self, orders: Collection[OrderId]) -> None:
-        """Drop requests and answers of these orders, which have ended."""
+        """Drop requests and answers of these orders, which have ended; those of training say only where weights are."""
         self._connection.execute(
-            text(f"UPDATE work_items {_EMPTY} WHERE order_id = ANY(:orders) AND inputs <> ''"),
+            text(f"""
+                UPDATE work_items w {_EMPTY} FROM orders o
+                WHERE w.order_id = ANY(:orders) AND w.inputs <> '' AND o.id = w.order_id AND o.workload <> 'training'
+            """),
             {"orders": list(orders)},
         )
 
@@ -87,11 +86,18 @@ class ForgettingRepository:
         """Drop requests, answers and names of the requests of a batch, which the caller has locked; orders that are
         disputed keep theirs until the mark has passed them.
         """
+        self._connection.execute(  # whoever disputes one of them now is waited for
+            text("""
+                SELECT 1 FROM orders WHERE id IN (SELECT order_id FROM batch_chunks WHERE batch_id = :id)
+                ORDER BY id FOR UPDATE
+            """),
+            {"id": batch_id},
+        )
         self._connection.execute(
             text(f"""
                 WITH chunks AS (UPDATE batch_chunks SET lines = '[]' WHERE batch_id = :id RETURNING order_id),
                      batch AS (UPDATE batches SET forgotten_at = :now WHERE id = :id)
-                UPDATE work_items {_EMPTY} WHERE inputs <> '' AND order_id IN (
+                UPDATE work_items w {_EMPTY} WHERE w.inputs <> '' AND w.order_id IN (
                     SELECT c.order_id FROM chunks c WHERE NOT EXISTS (
                         SELECT FROM disputes d WHERE d.order_id = c.order_id AND d.state = 'open'
                     )

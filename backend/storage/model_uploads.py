@@ -78,10 +78,17 @@ class ModelUploadRepository:
         )
         return [Chunk(*row) for row in rows]
 
-    def claim(self, upload_id: UploadId, until: datetime | None) -> None:
-        """Nobody else completes an upload before then; None lets go of it."""
+    def claim(self, upload_id: UploadId, until: datetime) -> None:
+        """Nobody else completes an upload before then."""
         self._connection.execute(
             text("UPDATE model_uploads SET completing_until = :until WHERE id = :id"),
+            {"id": upload_id, "until": until},
+        )
+
+    def let_go(self, upload_id: UploadId, until: datetime) -> None:
+        """End the claim that was taken until then; somebody else's, who took it since, stays."""
+        self._connection.execute(
+            text("UPDATE model_uploads SET completing_until = NULL WHERE id = :id AND completing_until = :until"),
             {"id": upload_id, "until": until},
         )
 

@@ -12,7 +12,8 @@ REMEMBERED = sa.text("tidied_at IS NOT NULL AND forgotten_at IS NULL")
 
 
 def upgrade() -> None:
-    """Forward."""
+    """Forward; keys were never dropped before, and may be many."""
+    op.execute("SET LOCAL statement_timeout = 0")
     op.create_table(
         "payload_mark",
         sa.Column("id", sa.Integer, autoincrement=False, nullable=False),
@@ -20,6 +21,7 @@ def upgrade() -> None:
         sa.CheckConstraint("id = 1", name=op.f("ck_payload_mark_only_one")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_payload_mark")),
     )
+    op.execute("INSERT INTO payload_mark (id, up_to) VALUES (1, '00000000-0000-0000-0000-000000000000')")
     op.add_column("batches", sa.Column("forgotten_at", sa.DateTime(timezone=True), nullable=True))
     op.create_index("ix_batches_remembered", "batches", ["ended_at"], postgresql_where=REMEMBERED)
     op.create_index(op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"])

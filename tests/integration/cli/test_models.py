@@ -218,7 +218,7 @@ def test_an_upload_that_an_earlier_request_is_completing_is_waited_for(
             if request.url.path.endswith("/complete"):
                 with market.app.uow() as uow:
                     upload_id = UploadId(UUID(request.url.path.split("/")[-2]))
-                    uow.model_uploads.claim(upload_id, None if len(asked) == 2 else utc_now() + timedelta(hours=1))
+                    uow.model_uploads.claim(upload_id, utc_now() + timedelta(hours=1 if len(asked) < 2 else -1))
                     uow.commit()
                 answer = super().handle_request(request)
                 asked.append(answer.status_code)

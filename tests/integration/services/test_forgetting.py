@@ -1,23 +1,28 @@
 """What is forgotten some time after its end: payloads, idempotency keys, what webhooks were told; never money."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
-from backend.bootstrap import utc_now
+from backend.bootstrap import new_id, utc_now
+from backend.domain.disputes import Dispute, DisputeState
 from backend.domain.errors import NotFound
 from backend.domain.idempotency import Idempotency
+from backend.domain.ids import DisputeId, OrderId
 from backend.domain.orders import OrderState
-from backend.services import disputes, forgetting, orders, receipts
+from backend.services import disputes, forgetting, orders, receipts, sessions
 from backend.services.forgetting import BATCH_RESULTS_KEPT, DELIVERIES_KEPT, KEYS_KEPT, RESULTS_KEPT
 from backend.services.webhook_news import NewsState, batch_news
 from backend.storage.order_rows import Order
 from tests.integration.services.batching import Batching, lines
 from tests.integration.services.earning import ADMIN
 from tests.market import Market, Statements
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.usefixtures("books_in_order")
 SECOND = timedelta(seconds=1)
@@ -54,6 +59,15 @@ def payload(market: Market, order: Order) -> tuple[int, int | None]:
         sums = "SELECT sum(octet_length(inputs)), sum(octet_length(outputs)) FROM work_items WHERE order_id = :id"
         given, got = connection.execute(text(sums), {"id": order.id}).one()
         return given, got
+
+
+def waits(market: Market) -> bool:
+    """Whether a transaction of this market waits for another's lock."""
+    with market.app.engine.begin() as connection:
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return connection.execute(text(waiting)).first() is not None
 
 
 def results(market: Market, order: Order) -> int:
@@ -109,6 +123,52 @@ def test_what_has_not_ended_is_not_passed_by(market: Market) -> None:
     forget(market, RESULTS_KEPT + SECOND)
     assert {payload(market, order) for order in (waiting, ended)} == {(0, None)}
     assert results(market, waiting) == 1, "it never had any: it was cancelled"
+
+
+def test_a_session_that_goes_on_for_months_keeps_nobody_elses_results(market: Market) -> None:
+    market.node("a", slots=4)
+    market.executor()
+    sessions.open_session(market.app.uow(), utc_now(), market.buyer, "doubling", "medium")
+    [order] = ran(market)
+    forget(market, RESULTS_KEPT + SECOND)
+    assert payload(market, order) == (0, 0)
+
+
+def test_a_dispute_that_is_resolved_while_its_order_is_passed_drops_its_results_all_the_same(market: Market) -> None:
+    market.node("a", slots=4)
+    [order] = ran(market)
+    dispute = disputes.open_dispute(market.app.uow(), utc_now(), market.buyer, order.id, "all zeros")
+    passing = market.app.uow()
+    with ThreadPoolExecutor(1) as pool, passing:
+        assert passing.forgetting.lock_mark() is not None
+        [one] = passing.forgetting.remembered(OrderId(UUID(int=0)), 10)
+        assert one.is_disputed
+        resolved = pool.submit(disputes.reject, market.app.uow(), utc_now(), ADMIN, dispute.id, "they are not")
+        until(lambda: waits(market), "the resolution waits for the mark")
+        passing.forgetting.move_mark(order.id)
+        passing.commit()
+        resolved.result(PATIENCE_S)
+    assert payload(market, order) == (0, 0)
+
+
+def test_an_order_of_a_batch_that_is_being_disputed_is_waited_for(market: Market, batching: Batching) -> None:
+    market.node("a", slots=4)
+    name = batching.submit(lines(2))
+    batching.run(name, market.executor())
+    batching.work()
+    with market.app.uow() as uow:
+        [order] = uow.orders.newest(market.buyer.account_id, None, 5, None)
+    disputing = market.app.uow()
+    with ThreadPoolExecutor(1) as pool, disputing:
+        disputing.orders.find(order.id, for_update=True)
+        forgotten = pool.submit(forgetting.forget_batches, market.app.uow(), utc_now() + RESULTS_KEPT)
+        until(lambda: waits(market), "the order is waited for")
+        disputing.disputes.add(
+            Dispute(DisputeId(new_id()), order.account_id, order.id, "zeros", DisputeState.OPEN, 0, utc_now())
+        )
+        disputing.commit()
+        assert forgotten.result(PATIENCE_S)
+    assert results(market, order) == 2
 
 
 def test_forgetting_takes_as_many_statements_for_many_orders_as_for_few(market: Market) -> None:

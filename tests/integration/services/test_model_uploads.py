@@ -290,6 +290,23 @@ def test_an_upload_whose_completion_was_killed_is_completed_by_another_after_a_w
     assert model_uploads.complete_upload(sender.app.uow(), later, sender.principal, objects, upload.id).ref.version == 1
 
 
+def test_a_completion_that_breaks_lets_go_of_its_own_claim_only(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = sender.put_all(sender.begin())
+
+    def breaks_late(_: Path) -> object:
+        with sender.app.uow() as uow:  # another has begun, since this one took too long
+            uow.model_uploads.claim(upload.id, utc_now() + timedelta(hours=1))
+            uow.commit()
+        raise OSError("no answer")
+
+    monkeypatch.setattr(model_uploads, "inspect_apart", breaks_late)
+    with pytest.raises(OSError, match="no answer"):
+        sender.complete(upload)
+    assert sender.refused(sender.complete, upload)[0] == "upload_completing"
+
+
 def test_an_upload_whose_completion_broke_may_be_completed_at_once(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
