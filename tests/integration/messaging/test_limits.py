@@ -13,7 +13,7 @@ from tests.integration.messaging.listening import listen, received
 from tests.waiting import PATIENCE_S
 
 BATCH = 500
-GROWTH_BYTES_MAX = 18 << 20  # the twin's own backlog is in it, and what other threads hold meanwhile
+GROWTH_BYTES_MAX = 24 << 20  # the twin's own backlog is in it, and what other threads hold meanwhile
 
 
 def numbered(first: int, end: int, width: int = 1) -> list[Event]:
