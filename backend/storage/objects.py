@@ -125,15 +125,14 @@ class ObjectStore:
         """
         if "file" not in self._protocols():
             return 0
-        left = [
-            path
-            for path, facts in self._files.find(self._root, detail=True).items()
-            if path.endswith(PARTIAL) and facts["mtime"] < before.timestamp()
-        ]
-        for path in left:
-            with suppress(FileNotFoundError):  # another does the same
-                self._files.rm_file(path)
-        return len(left)
+        dropped = 0
+        for _, _, files in self._files.walk(self._root, detail=True):  # folder by folder: a store may be large
+            for path in [facts["name"] for facts in files.values() if facts["mtime"] < before.timestamp()]:
+                if path.endswith(PARTIAL):
+                    with suppress(FileNotFoundError):  # another does the same
+                        self._files.rm_file(path)
+                        dropped += 1
+        return dropped
 
     def is_here(self) -> bool:
         """Whether this process has the store at all: a folder may be mounted elsewhere only."""

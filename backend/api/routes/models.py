@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
+from starlette.datastructures import Headers
 
 from backend.api.dependencies import Market, Now
 from backend.api.security import Anyone, Provider
@@ -67,7 +68,8 @@ def show_version(name: Name, version: Version, _: Anyone, market: Market) -> Res
 def download(request: Request, name: Name, version: Version, _: Anyone, market: Market) -> Response:
     """The file of a version: all of it, or the `Range` asked for. Its ETag is its SHA-256; conditions may name it."""
     sent = request.headers
-    asked = Conditions(sent.get("if-match"), sent.get("if-none-match"), sent.get("if-range"), sent.get("range"))
+    match, none_match = _listed(sent, "if-match"), _listed(sent, "if-none-match")
+    asked = Conditions(match, none_match, sent.get("if-range"), sent.get("range"))
     found = model_files.open_file(market.uow(), market.objects, name, _number(version), asked)
     if found.pieces is None:
         return Response(status_code=304, headers=_validators(found))
@@ -125,6 +127,11 @@ def _facts(found: model_files.Opened) -> dict[str, str]:
 
 def _validators(found: model_files.Opened) -> dict[str, str]:
     return {"ETag": found.tag, "Accept-Ranges": "bytes", "Repr-Digest": digest_header(found.model.ref.checksum)}
+
+
+def _listed(sent: Headers, name: str) -> str | None:
+    """A header that is a list, which may come in several lines."""
+    return ", ".join(sent.getlist(name)) or None
 
 
 def _json(body: bytes) -> Response:

@@ -128,6 +128,8 @@ def test_a_file_that_the_client_has_is_not_sent_again(callers: Callers, content:
     for wanted in (etag, f'"old", {etag}', "*"):
         part = callers.user.get(path, headers={"If-Match": wanted, "Range": "bytes=10-19"})
         assert (part.status_code, part.content) == (206, content[10:20])
+    twice = callers.user.get(path, headers=[("If-Match", '"old"'), ("If-Match", etag), ("If-None-Match", '"old"')])
+    assert twice.content == content
     for other in ('"old"', f"W/{etag}"):
         refused = callers.user.get(path, headers={"If-Match": other, "If-None-Match": etag})
         assert problem(refused) == (412, "precondition_failed", "If-Match")
