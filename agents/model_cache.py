@@ -11,7 +11,7 @@ from uuid import uuid4
 import structlog
 
 from agents.checksums import sha256_of
-from agents.engines.base import ModelUnusable
+from agents.engines.base import ModelUnusable, NothingRun
 from backend.domain.errors import ChecksumMismatch
 from backend.domain.work import ModelRef
 
@@ -22,11 +22,17 @@ STALE_S = 3600.0  # a partial file so old was left behind by a process that died
 log = structlog.get_logger(__name__)
 
 
+class ModelNotFetched(NothingRun):
+    """The object store does not answer, or the node's disk takes nothing; the log says which."""
+
+    code = "model_not_fetched"
+
+
 class ObjectSource(Protocol):
     """Where model files come from."""
 
     def get_file(self, key: str, path: Path) -> None:
-        """Write the object `key` to `path`; raises FileNotFoundError when there is none."""
+        """Write the object `key` to `path`; raises FileNotFoundError when there is none, anything when it is away."""
         ...
 
 
@@ -61,8 +67,23 @@ class ModelCache:
         """The verified file of `model`, fetched if it is not here.
 
         Raises ChecksumMismatch when the store's file is not the registered one, ModelUnusable when it has
-        none or one above MODEL_BYTES_MAX. The sum is computed at every call: a disk may change a file.
+        none or one above MODEL_BYTES_MAX, ModelNotFetched while it cannot be had. The sum is computed at every call: a
+        disk may change a file.
         """
+        try:
+            return self._sound(model)
+        except (ChecksumMismatch, ModelUnusable):
+            raise
+        except Exception as error:  # each kind of store and of disk raises its own
+            log.warning("model.not_fetched", model_id=str(model.model_id), uri=model.uri, error=repr(error))
+            raise ModelNotFetched("the model's file cannot be fetched", accepted="try again in a moment") from error
+
+    def file_of(self, checksum: str) -> Path | None:
+        """The file of that checksum if it is here, as it is: whoever gets it verifies it."""
+        path = self._folder / f"{checksum}.onnx"
+        return path if path.is_file() else None
+
+    def _sound(self, model: ModelRef) -> Path:
         path = self._folder / f"{model.checksum}.onnx"
         try:
             if sha256_of(path) == model.checksum:
@@ -76,11 +97,6 @@ class ModelCache:
         self._fetch(model, path)
         self._make_room(keep=path)
         return path
-
-    def file_of(self, checksum: str) -> Path | None:
-        """The file of that checksum if it is here, as it is: whoever gets it verifies it."""
-        path = self._folder / f"{checksum}.onnx"
-        return path if path.is_file() else None
 
     def _fetch(self, model: ModelRef, path: Path) -> None:
         partial = self._folder / f"{uuid4().hex}.partial"

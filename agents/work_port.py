@@ -46,6 +46,10 @@ class WorkPort(Protocol):
         """Give back items that could not be run, to be tried elsewhere or buried; those that counted."""
         ...
 
+    def release(self, held: Sequence[tuple[ItemId, int]]) -> set[ItemId]:
+        """Give back items that were not run, given with their fences, which is no attempt; those that counted."""
+        ...
+
     def models(self) -> list[ModelRef]:
         """Every registered model."""
         ...
@@ -101,6 +105,12 @@ class DirectWorkPort:
         if failed:
             self._bus.publish([Event(Topic.UNITS_READY)])  # to be sent again, elsewhere
         return failed
+
+    def release(self, held: Sequence[tuple[ItemId, int]]) -> set[ItemId]:
+        released = self._database.release(self._agent_id, held)
+        if released:
+            self._bus.publish([Event(Topic.UNITS_READY)])
+        return released
 
     def models(self) -> list[ModelRef]:
         return self._database.models()

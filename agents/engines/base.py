@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from backend.domain.errors import SwarmexError
+from backend.domain.errors import SwarmexError, Unavailable
 from backend.domain.tensors import Array
 
 
@@ -18,6 +18,12 @@ class InferenceFailed(SwarmexError):
     """The model refused its inputs or broke while it ran."""
 
     code = "inference_failed"
+
+
+class NothingRun(Unavailable):
+    """What a model needs was not to be had: its file, room in memory, its server. Whoever asked is not to blame."""
+
+    code = "nothing_run"
 
 
 class Loaded(Protocol):

@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from agents.engines.base import InferenceFailed, Loaded, ModelUnusable
-from backend.domain.errors import Forbidden, Invalid, InvalidTensor, Unavailable
+from agents.engines.base import InferenceFailed, Loaded, ModelUnusable, NothingRun
+from backend.domain.errors import Forbidden, Invalid, InvalidTensor
 from backend.domain.external_nodes import DOCUMENT_BYTES_MAX
 from backend.domain.remote_models import RemoteModel, parse_remote
 from backend.domain.tensors import HEADER_LENGTH, Array, read_outputs, render, split_body
@@ -27,11 +27,10 @@ from backend.messaging.inference_server import (
 )
 
 EXTENSION = "binary_tensor_data"
-NOT_RUN = "nothing was run: "  # begins what is told of a server that is away: such an attempt counts as none
 
 
-class BackendAway(Unavailable):
-    """The server behind a remote model does not answer, or takes nothing now: nothing was run."""
+class BackendAway(NothingRun):
+    """The server behind a remote model does not answer, or takes nothing now."""
 
     code = "model_backend_away"
 
@@ -91,7 +90,7 @@ def _ask(
     try:
         return server.call(method, path, body, headers, bytes_max=bytes_max)
     except ServerAway as error:
-        raise BackendAway(NOT_RUN + error.message, accepted=error.accepted) from error
+        raise BackendAway(error.message, accepted=error.accepted) from error
     except (ServerBroke, ServerRefused, Forbidden) as error:
         raise InferenceFailed(error.message) from error
 

@@ -14,6 +14,7 @@ from agents.inference.agent import InferenceAgent
 from agents.inference.catalogue import Catalogue
 from agents.inference.models import LoadedModels
 from agents.inference.runner import UnitRunner
+from agents.inference.sparing import Spared
 from agents.oip_server import Address, OipServer
 from backend.domain.errors import SwarmexError
 from backend.domain.work import AgentBeat
@@ -57,8 +58,10 @@ class ServerAgent(InferenceAgent):
 
     def _lanes(self, port: ServerPort, slots: int) -> list[UnitRunner]:
         """A runner for each unit that runs at once, which share the claims that are kept."""
-        runs = self._server.runs
-        self._runners = [UnitRunner(port, self._models, self._claims, runs) for _ in range(min(slots, LANES_MAX))]
+        runs, spared = self._server.runs, Spared()
+        self._runners = [
+            UnitRunner(port, self._models, self._claims, runs, spared=spared) for _ in range(min(slots, LANES_MAX))
+        ]
         return self._runners
 
     def tick(self, now: datetime) -> Pace:

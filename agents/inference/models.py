@@ -8,14 +8,14 @@ from time import monotonic
 
 import structlog
 
-from agents.engines.base import Engine, ModelUnusable
+from agents.engines.base import Engine, ModelUnusable, NothingRun
 from agents.engines.formats import keeps_rows_apart
 from agents.inference.held_model import HeldModel
 from agents.inference.joining import is_joinable
 from agents.inference.warm_up import warm_up
 from agents.memory import default_model_bytes
 from agents.model_cache import ModelCache
-from backend.domain.errors import SwarmexError, Unavailable
+from backend.domain.errors import SwarmexError
 from backend.domain.work import ModelRef, Profile
 
 LOADED_MAX = 256
@@ -27,7 +27,7 @@ REFUSAL_S = 5.0  # so long a model that could not be loaded is refused at once, 
 log = structlog.get_logger(__name__)
 
 
-class NoRoom(Unavailable):
+class NoRoom(NothingRun):
     """Models that are in use fill the memory, or keep the one that is to go."""
 
     code = "no_model_memory"
@@ -73,7 +73,7 @@ class LoadedModels:
         self._loading = Lock()
 
     def get(self, model: ModelRef) -> HeldModel:
-        """`model`, loaded and warmed up; raises ChecksumMismatch, ModelUnusable, NoRoom."""
+        """`model`, loaded and warmed up; raises ChecksumMismatch, ModelUnusable, ModelNotFetched, NoRoom."""
         if (held := self._find(model.checksum)) is not None:
             return held
         with self._loading:  # one at a time: two copies of a large model would need twice the memory

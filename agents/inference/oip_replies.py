@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from agents.engines.base import InferenceFailed
 from agents.inference.admission import Draining, Full
-from backend.domain.errors import Invalid, NotFound, SwarmexError, TooLarge
+from backend.domain.errors import Invalid, NotFound, SwarmexError, TooLarge, Unavailable
 from backend.gateway.oip.tensor_reply import TensorReply
 
 RETRY_AFTER_S = 1
@@ -35,7 +35,8 @@ def error_reply(error: Exception) -> Response:
     text = f"{error.field}: {error.message}" if error.field else error.message
     if error.accepted:
         text += f" (accepted: {error.accepted})"
-    return json_reply({"error": text}, _status(error))
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, Unavailable) else None
+    return json_reply({"error": text}, _status(error), headers)
 
 
 def _status(error: SwarmexError) -> int:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import orjson
 
+from agents.engines.base import NothingRun
 from agents.inference.item_batch import ItemBatch, Outcome
 from backend.domain.errors import SwarmexError
 from backend.domain.private_envelope import answer_outputs, is_private, read_item
@@ -25,6 +26,12 @@ class PrivateFailure(SwarmexError):
         super().__init__(f"private item: {reason}")
 
 
+class PrivateNotRun(NothingRun):
+    """What the model needs was not to be had; its server's words are not passed on."""
+
+    code = "private_not_run"
+
+
 class PrivateItems:
     """Runs what only this node can read."""
 
@@ -32,11 +39,13 @@ class PrivateItems:
         self._keys = keys
 
     def run(self, batch: Callable[[], ItemBatch], item: ClaimedItem) -> Outcome:
-        """What became of an item; a failure is a PrivateFailure, whatever it was."""
+        """What became of an item; a failure is a PrivateFailure, whatever it was, or a PrivateNotRun."""
         try:
             return self._run(batch, item)
         except PrivateFailure as failure:
             return failure
+        except NothingRun:
+            return PrivateNotRun("private item: nothing was run")
         except Exception:  # its words may be about what the item holds
             return PrivateFailure("the model failed")
 
@@ -60,6 +69,8 @@ class PrivateItems:
             raise PrivateFailure("its envelope is malformed") from None
         self._check(opened.body, item)
         [(_, outcome)] = list(batch().run([replace(item, inputs=opened.body)]))
+        if isinstance(outcome, NothingRun):
+            raise outcome
         if not isinstance(outcome, ItemResult):
             raise PrivateFailure("the model failed")
         try:

@@ -20,7 +20,7 @@ class Progress:
         self.shown = console.is_terminal
         self._status = Status("waiting for work", console=console)
         self._started = monotonic()
-        self.units = self.committed = self.failed = self.lost = 0
+        self.units = self.committed = self.failed = self.handed_back = self.lost = 0
 
     def __enter__(self) -> Self:
         if self.shown:
@@ -49,12 +49,14 @@ class Progress:
         self.units += report.claimed > report.aside
         self.committed += report.committed
         self.failed += report.failed
+        self.handed_back += report.handed_back
         self.lost += report.lost
         self._status.update(self._line())
 
     def _line(self) -> str:
         minutes = (monotonic() - self._started) / 60
         told = f"{self.units} units, {self.committed} items run"
-        for count, what in ((self.failed, "failed"), (self.lost, "lost to others")):
+        others = ((self.failed, "failed"), (self.handed_back, "handed back unrun"), (self.lost, "lost to others"))
+        for count, what in others:
             told += f", {count} {what}" if count else ""
         return f"{told} in {minutes:.0f} min; Ctrl-C ends it in order"

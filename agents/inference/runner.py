@@ -15,6 +15,7 @@ from agents.inference.models import LoadedModels
 from agents.inference.outcomes import Outcomes
 from agents.inference.private_items import PrivateItems
 from agents.inference.run_queue import RunQueue
+from agents.inference.sparing import Spared
 from agents.inference.training_items import NO_TRAINERS, TrainingItems, declined
 from agents.work_port import WorkPort
 from backend.domain.errors import Unavailable
@@ -32,17 +33,19 @@ log = structlog.get_logger(__name__)
 class UnitReport:
     """What became of the items that a unit's claim gave us; `lost` ones were taken by others meanwhile.
 
-    Of those put `aside`, which run in a thread of their own, another report tells.
+    Of those put `aside`, which run in a thread of their own, another report tells. Those `handed_back` were not run,
+    and that was no attempt.
     """
 
     claimed: int
     committed: int
     failed: int
     aside: int = 0
+    handed_back: int = 0
 
     @property
     def lost(self) -> int:
-        return self.claimed - self.committed - self.failed - self.aside
+        return self.claimed - self.committed - self.failed - self.aside - self.handed_back
 
 
 class NotBegun(Unavailable):
@@ -66,6 +69,7 @@ class UnitRunner:
         runs: RunQueue | None = None,
         private: PrivateItems | None = None,
         training: TrainingItems | None = None,
+        spared: Spared | None = None,
     ) -> None:
         self._port = port
         self._models = models
@@ -73,6 +77,7 @@ class UnitRunner:
         self._runs = runs or RunQueue()  # shared with requests, where there are any
         self._private = private or PrivateItems(None)
         self._training = training  # without it, training is for others
+        self._spared = spared or Spared()  # shared by runners of one agent, where it has several
         self._ran_s = 0.0
         self.done = 0  # items that ran, well or not, and units that held nothing any more
 
@@ -101,20 +106,21 @@ class UnitRunner:
             self.done += 1
             log.info("unit.empty", unit_id=str(unit_id))
             return UnitReport(0, 0, 0)
-        outcomes = Outcomes(self._port, self._claims)
+        outcomes = Outcomes(self._port, self._claims, self._spared)
         try:
             with span("work.run", swarmex__items=len(items)) as run:
                 self._run_all(items, outcomes)
                 run.set(swarmex__committed=outcomes.committed, swarmex__failed=outcomes.failed)
         finally:
             self.let_go(items)
-        report = UnitReport(len(items), outcomes.committed, outcomes.failed)
+        report = UnitReport(len(items), outcomes.committed, outcomes.failed, handed_back=outcomes.handed_back)
         log.info(
             "unit.done",
             unit_id=str(unit_id),
             claimed=report.claimed,
             committed=report.committed,
             failed=report.failed,
+            handed_back=report.handed_back,
             lost=report.lost,
             seconds=round(monotonic() - started, 4),
         )
@@ -182,7 +188,6 @@ class UnitRunner:
     def _give_back(self, items: list[ClaimedItem], error: Exception, outcomes: Outcomes) -> None:
         for item in items:
             if self._claims.holds(item):
-                log.warning("item.failed", item_id=str(item.item_id), attempt=item.attempt, error=repr(error))
                 outcomes.failed_with(item, error)
             self.done += 1
 

@@ -50,7 +50,7 @@ class TrainingLane:
         except BaseException:
             self._fits.let_go(fits)  # nobody runs them, so their claims are not to be kept either
             raise
-        return UnitReport(len(items), report.committed, report.failed, aside=len(fits))
+        return UnitReport(len(items), report.committed, report.failed, len(fits), report.handed_back)
 
     def join(self, timeout_s: float) -> bool:
         """Whether no fit runs any more, waiting up to `timeout_s` for it."""

@@ -102,6 +102,13 @@ class NodeDatabase:
             },
         )
 
+    def release(self, agent_id: AgentId, held: Sequence[tuple[ItemId, int]]) -> set[ItemId]:
+        """Give back items that were not run, which is no attempt and speaks against nobody; those that counted."""
+        return self._items(
+            "SELECT work_release(%(agent)s, CAST(%(items)s AS uuid[]), CAST(%(fences)s AS bigint[]))",
+            {"agent": agent_id, "items": [item for item, _ in held], "fences": [fence for _, fence in held]},
+        )
+
     def bury(self, agent_id: AgentId, queue: str, message: DeadMessage) -> bool:
         """Record a message that was refused; False for a unit that is known after all, or one too many of a queue."""
         [row] = self.connections.rows(

@@ -251,20 +251,12 @@ class NodeWorkRepository:
 
     def release(self, agent_id: AgentId, held: Sequence[tuple[ItemId, int]]) -> set[ItemId]:
         """Give back items that were not run, which is no attempt and speaks against nobody; those that counted."""
-        rows = self._connection.execute(
-            text("""
-                WITH mine AS (
-                    SELECT i.id FROM work_items i
-                    JOIN unnest(CAST(:items AS uuid[]), CAST(:fences AS bigint[])) AS v (id, fence)
-                      ON i.id = v.id AND i.fence = v.fence
-                    WHERE i.state = 'running' AND i.agent_id = :agent ORDER BY i.id FOR UPDATE OF i
-                )
-                UPDATE work_items i SET state = 'queued', attempt = i.attempt - 1 FROM mine WHERE i.id = mine.id
-                RETURNING i.id
-            """),
-            {"agent": agent_id, "items": [item for item, _ in held], "fences": [fence for _, fence in held]},
+        return self._items(
+            "work_release(:agent, CAST(:items AS uuid[]), CAST(:fences AS bigint[]))",
+            agent=agent_id,
+            items=[item for item, _ in held],
+            fences=[fence for _, fence in held],
         )
-        return set(rows.scalars())
 
     def reports(self, items: Collection[ItemId]) -> list[Report]:
         """What was reported of these committed items, and for how long the node had them."""

@@ -8,11 +8,14 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from socket import socket
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from structlog.testing import capture_logs
 
 from agents import model_cache
 from agents.engines.base import InferenceFailed, Loaded, ModelUnusable
@@ -20,7 +23,7 @@ from agents.engines.onnx import OnnxEngine
 from agents.inference import models as loaded_models
 from agents.inference.execution import execute
 from agents.inference.models import LoadedModels
-from agents.model_cache import ModelCache
+from agents.model_cache import ModelCache, ModelNotFetched
 from backend.domain.errors import ChecksumMismatch
 from backend.domain.tensors import parse_request
 from backend.domain.work import ModelRef
@@ -200,6 +203,24 @@ def test_a_model_without_a_file_is_unusable(tmp_path: Path, cache: ModelCache) -
     with pytest.raises(ModelUnusable, match=r"no file models/m\.onnx"):
         cache.path_of(reference_to(write_doubling(tmp_path / "m.onnx")))
     assert names(tmp_path / "cache") == set()
+
+
+def test_while_a_model_cannot_be_fetched_nothing_is_left_and_the_log_alone_says_why(
+    tmp_path: Path, model: ModelRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # and not listening
+        for name, value in (("ENDPOINT_URL", f"http://127.0.0.1:{bound.getsockname()[1]}"), ("REGION", "us-east-1")):
+            monkeypatch.setenv(f"AWS_{name}", value)
+        for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(f"AWS_{name}", "testing")
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        cache = ModelCache(tmp_path / "away", ObjectStore("s3://bucket/below"))
+        with capture_logs() as logs, pytest.raises(ModelNotFetched) as refusal:
+            cache.path_of(model)
+    assert "127.0.0.1" not in str(refusal.value)
+    assert ["127.0.0.1" in line["error"] for line in logs] == [True]
+    assert list((tmp_path / "away").iterdir()) == []
 
 
 def test_a_file_above_the_limit_is_refused(cache: ModelCache, model: ModelRef, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ FUNCTIONS = {
         "p_busy_us": "ARRAY[1]::bigint[]",
         "p_outputs": "ARRAY['x']::bytea[]",
     },
+    "work_release": {"p_agent": "gen_random_uuid()", "p_items": ITEM, "p_fences": "ARRAY[1]::bigint[]"},
     "work_fail": {
         "p_agent": "gen_random_uuid()",
         "p_items": ITEM,

@@ -16,6 +16,7 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from agents.engines.onnx import OnnxEngine
+from agents.inference import models as loaded_models
 from agents.inference import oip_app
 from agents.inference.catalogue import Catalogue
 from agents.inference.models import LoadedModels
@@ -24,6 +25,7 @@ from agents.oip_server import OipServer
 from backend.domain.serving import EXTENSIONS
 from backend.domain.work import ModelRef
 from backend.storage.objects import ObjectStore
+from tests.integration.agents.disks import disk_away
 from tests.onnx_files import reference_to, request, write_doubling, write_slow_on_demand
 from tests.waiting import PATIENCE_S, until
 
@@ -307,6 +309,17 @@ def test_known_models_are_served_while_the_coordinator_is_away(served: Served) -
     time.sleep(0.3)
     assert served.infer(request((1.0, 2.0))).status_code == 200
     assert served.client.get("/v2/models/unknown").status_code == 503
+
+
+def test_a_node_that_cannot_fetch_a_model_leaves_the_request_to_others_until_it_can(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaded_models, "REFUSAL_S", 0.0)
+    with disk_away(served.folder / "cache"):
+        refused = served.infer(request((1.0, 2.0)))
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert refused.json()["error"] == "the model's file cannot be fetched (accepted: try again in a moment)"
+    assert served.infer(request((1.0, 2.0))).status_code == 200
 
 
 def test_a_model_with_another_checksum_is_not_served(served: Served) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from agents.engines.base import Loaded
+from agents.engines.base import Loaded, NothingRun
 from agents.engines.onnx import OnnxEngine
 from agents.inference.item_batch import ItemBatch
 from agents.inference.models import LoadedModels
-from agents.inference.private_items import PrivateFailure, PrivateItems
+from agents.inference.private_items import PrivateFailure, PrivateItems, PrivateNotRun
 from agents.model_cache import ModelCache
 from backend.bootstrap import new_id
 from backend.domain.ids import ItemId, NodeId, SealingKeyId
@@ -22,6 +22,7 @@ from backend.domain.tensors import Array
 from backend.domain.work import ClaimedItem, ItemResult
 from backend.storage.key_folder import KeyFolder
 from backend.storage.objects import ObjectStore
+from tests.integration.agents.disks import disk_away
 from tests.onnx_files import reference_to, write_doubling
 from tests.private import MARKER, SECRET_BODY, body
 
@@ -31,6 +32,7 @@ class Talkative:
 
     def __init__(self) -> None:
         self.breaks: Callable[[Array], bool] = lambda _: False
+        self.away = False
         self.rows: list[int] = []
 
     def load(self, path: Path) -> Loaded:
@@ -43,6 +45,8 @@ class _Talkative:
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         self._engine.rows.append(len(inputs["x"]))
+        if self._engine.away:
+            raise NothingRun(f"no place for {inputs['x'].tolist()}")
         if self._engine.breaks(inputs["x"]):
             raise RuntimeError(f"cannot do {inputs['x'].tolist()}")
         return self._model.run(inputs)
@@ -110,6 +114,23 @@ def test_a_model_that_cannot_be_loaded_does_not_either(bench: Bench) -> None:
     item, _ = bench.item()
     bench.engine.breaks = lambda _: True
     assert told(bench.run(item)) == "private item: the model failed"
+
+
+def test_where_nothing_could_be_run_that_is_all_that_is_told(bench: Bench, tmp_path: Path) -> None:
+    item, _ = bench.item()
+    with disk_away(tmp_path / "cache"):
+        outcome = bench.run(item)
+    assert isinstance(outcome, PrivateNotRun)
+    assert (str(outcome), outcome.field, outcome.accepted) == ("private item: nothing was run", None, None)
+
+
+def test_a_server_that_takes_nothing_is_not_quoted(bench: Bench) -> None:
+    item, _ = bench.item()
+    bench.run(item)
+    bench.engine.away = True
+    outcome = bench.run(item)
+    assert isinstance(outcome, PrivateNotRun)
+    assert "31337" not in f"{outcome!r} {outcome} {outcome.__cause__!r} {outcome.__context__!r}"
 
 
 def test_an_item_that_is_damaged_is_malformed(bench: Bench) -> None:

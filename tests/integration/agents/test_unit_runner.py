@@ -14,16 +14,18 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from agents.inference import held_model, outcomes
+from agents.inference import held_model, outcomes, sparing
+from agents.inference import models as loaded_models
 from agents.inference.item_batch import ItemBatch, Outcome
 from agents.inference.runner import UnitReport
 from backend.bootstrap import utc_now
 from backend.domain.events import Topic
 from backend.domain.ids import ItemId, UnitId
 from backend.domain.orders import OrderState
-from backend.domain.work import ClaimedItem, ItemResult
+from backend.domain.work import ATTEMPTS_MAX, ClaimedItem, ItemResult
 from backend.services import sweeper
 from tests.integration.agents.conftest import Node
+from tests.integration.agents.disks import disk_away
 from tests.integration.messaging.listening import connected
 from tests.market import Market
 from tests.onnx_files import request, write_doubling
@@ -124,6 +126,71 @@ def test_a_model_with_another_checksum_is_refused_and_the_reason_is_recorded(
     [(error,)] = rows(market, "SELECT error FROM work_items")
     assert "sha256" in str(error)
     assert market.model.ref.checksum in str(error)
+
+
+def test_what_a_node_cannot_begin_goes_back_without_an_attempt_and_runs_once_it_can(
+    market: Market, node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sparing, "AWAY_S", 0.0)
+    monkeypatch.setattr(loaded_models, "REFUSAL_S", 0.0)
+    market.node("a")
+    [order] = market.place(requests=[request((1.0, 2.0)), request((3.0, 4.0))], workload="batch")
+    market.clear()
+    [unit] = units(market)
+    subscription = market.app.bus.subscribe([Topic.UNITS_READY])
+    connected(subscription)
+    with disk_away(tmp_path / "cache"):
+        assert node.runner.run(unit) == UnitReport(claimed=2, committed=0, failed=0, handed_back=2)
+        assert [event.topic for event in subscription.wait(PATIENCE_S)] == [Topic.UNITS_READY]
+        subscription.close()
+        for _ in range(ATTEMPTS_MAX):
+            sweeper.sweep(market.app.uow(), utc_now())
+            assert units(market) == [unit], "it is sent again at once"
+            assert node.runner.run(unit).handed_back == 2
+    assert rows(market, "SELECT state, attempt, error FROM work_items") == [("queued", 0, None)] * 2
+    assert rows(market, "SELECT kind FROM trust_events") == [], "nor does it speak against the node"
+    assert node.runner.run(unit) == UnitReport(2, 2, 0)
+    market.settle()
+    assert market.show(order).state == OrderState.SETTLED
+
+
+def test_a_node_that_never_can_does_not_keep_its_work_for_ever(
+    market: Market, node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sparing, "AWAY_S", 0.0)
+    monkeypatch.setattr(sparing, "SPARED_MAX", 2)
+    market.node("a")
+    market.place()
+    market.clear()
+    [unit] = units(market)
+    with disk_away(tmp_path / "cache"):
+        reports = [node.runner.run(unit) for _ in range(3)]
+    assert [(report.handed_back, report.failed) for report in reports] == [(1, 0), (1, 0), (0, 1)]
+    [(state, attempt, error)] = rows(market, "SELECT state, attempt, error FROM work_items")
+    assert (state, attempt) == ("queued", 1)
+    assert "cannot be fetched" in str(error)
+    assert str(tmp_path) not in str(error), "paths are not the customer's business"
+
+
+def test_items_that_were_lost_meanwhile_are_not_handed_back(
+    market: Market, node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sparing, "AWAY_S", 0.0)
+    market.node("a")
+    market.place()
+    market.clear()
+    [unit] = units(market)
+    release = node.port.release
+
+    def late(held: Sequence[tuple[ItemId, int]]) -> set[ItemId]:
+        change(market, "UPDATE work_items SET fence = fence + 1")
+        return release(held)
+
+    monkeypatch.setattr(node.port, "release", late)
+    with disk_away(tmp_path / "cache"):
+        report = node.runner.run(unit)
+    assert (report.handed_back, report.lost) == (0, 1)
+    assert rows(market, "SELECT state, attempt FROM work_items") == [("running", 1)]
 
 
 @pytest.mark.parametrize(("bound", "value", "most"), [("COMMIT_ITEMS_MAX", 7, 7), ("COMMIT_BYTES_MAX", 1_000, 20)])

@@ -11,7 +11,7 @@ import pytest
 import tritonclient.http
 from sqlalchemy import text
 
-from agents.external import port
+from agents.inference import sparing
 from backend.bootstrap import Swarmex, utc_now
 from backend.domain.access import Principal, Role
 from backend.domain.ids import AccountId, NodeId
@@ -172,8 +172,8 @@ def test_work_that_the_server_never_got_has_had_no_attempt(
 def test_a_server_that_is_always_ready_and_takes_nothing_does_not_keep_its_work_for_ever(
     market: Swarmex, callers: Callers, adapter: Adapter, impostor: Impostor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(port, "SPARED_MAX", 2)
-    monkeypatch.setattr(port, "AWAY_S", 0.01)
+    monkeypatch.setattr(sparing, "SPARED_MAX", 2)
+    monkeypatch.setattr(sparing, "AWAY_S", 0.01)
     adapter.online(adapter.add(callers.provider.account_id, impostor.url))
     impostor.answers[RUN] = (503, b"the queue is full")
     place(callers, 1)

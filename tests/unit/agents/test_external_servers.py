@@ -1,42 +1,14 @@
 """What the adapter remembers of items, writes for models, and waits for when it leaves."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agents.external import agent, port
+from agents.external import agent
 from agents.external.agent import ExternalAgent
 from agents.external.models import ServerDocuments
-from agents.external.port import Spared
-from backend.domain.ids import ItemId
-from backend.storage.ids import new_id
 from tests.onnx_files import reference_to, write_doubling
-
-
-def ids(count: int) -> Sequence[ItemId]:
-    return [ItemId(new_id()) for _ in range(count)]
-
-
-def test_an_item_is_spared_only_so_often_until_it_has_run_or_failed() -> None:
-    spared, [one, other] = Spared(), ids(2)
-    for _ in range(port.SPARED_MAX):
-        assert spared.may_be(one)
-        spared.count([one])
-    assert not spared.may_be(one)
-    assert spared.may_be(other)
-    spared.forget([one, other])
-    assert spared.may_be(one)
-
-
-def test_of_the_items_that_were_spared_only_the_latest_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(port, "SPARED_MAX", 1)
-    monkeypatch.setattr(port, "SPARED_ITEMS_MAX", 2)
-    spared, [first, second, third] = Spared(), ids(3)
-    spared.count([first, second])
-    spared.count([first, third])
-    assert [spared.may_be(one) for one in (first, second, third)] == [False, True, False]
 
 
 def test_a_document_that_is_being_read_is_not_written_over(tmp_path: Path) -> None:
