@@ -90,6 +90,8 @@ NEXT = {
     "meter_exists": "`swarmex meter list` shows it; `swarmex meter price METER CREDITS` changes its price",
     "node_exists": "`swarmex node list` shows it; choose another name",
     "object_damaged": "take another backup, or put the file back from where this one was copied",
+    "object_store_full": "make room where SWARMEX_OBJECTS_URL points to, then the same command again",
+    "object_store_unreachable": "the log names the cause; SWARMEX_OBJECTS_URL and AWS_… say which store, and who asks",
     "order_closed": "`swarmex order show ORDER` tells how it ended",
     "tls_incomplete": "`swarmex grpc --cert FILE --key FILE`, or SWARMEX_GRPC_CERT and SWARMEX_GRPC_KEY",
     "tls_file_unreadable": "`ls -l FILE` tells whose it is; SWARMEX_GRPC_… name the files",

@@ -14,6 +14,7 @@ from backend.storage import dump, programs
 from backend.storage.backup_folder import BackupFolder
 from backend.storage.objects import ObjectStore
 from backend.storage.programs import Program
+from backend.storage.store_away import StoreAway
 from backend.storage.unit_of_work import UnitOfWork
 
 TOLD_MAX = 5
@@ -153,9 +154,9 @@ def _put_objects(objects: ObjectStore, plan: Plan, tell: Tell) -> None:
     for key, kept in plan.manifest.objects.items():
         try:
             objects.put_file(plan.folder.object(key), key, replace=key in plan.damaged_objects)
-        except OSError as error:
+        except (OSError, StoreAway) as error:
             raise Unavailable(
-                f"the object store does not take {key}: {error}",
+                f"the object store does not take {key}: {error.__cause__ or error}",
                 code="copy_failed",
                 field="SWARMEX_OBJECTS_URL",
                 accepted="an object store that can be written, with room",

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from backend.storage.store_away import reached
+
 PARTIAL = ".part"
 CHUNK_BYTES = 1 << 18
 PART_BYTES = 8 << 20  # of one file that goes to S3; 10,000 parts are its limit
@@ -30,7 +32,7 @@ S3_OPTIONS = {
 
 
 class ObjectStore:
-    """A thin face of one fsspec file system below one root."""
+    """A thin face of one fsspec file system below one root; all raise StoreAway while it cannot be used."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -54,6 +56,7 @@ class ObjectStore:
     def _root(self) -> str:
         return self._opened[1]
 
+    @reached(storing=True)
     def put_file(self, path: Path, key: str, *, replace: bool = False) -> None:
         """Store a local file; readers see either nothing or the whole of it.
 
@@ -67,6 +70,7 @@ class ObjectStore:
         else:
             self._whole(target, lambda partial: self._files.put_file(str(path), partial))
 
+    @reached(storing=True)
     def put(self, content: bytes, key: str) -> None:
         """Store a few bytes, in the place of what is there; readers see either the one or the other."""
         target = self._target(key)
@@ -75,6 +79,7 @@ class ObjectStore:
         else:
             self._whole(target, lambda partial: self._files.pipe_file(partial, content))
 
+    @reached()
     def get_file(self, key: str, path: Path) -> None:
         """Copy an object to a local file; raises FileNotFoundError."""
         self._files.get_file(self._target(key), str(path))
@@ -84,14 +89,14 @@ class ObjectStore:
         file = self._open(key)
         return self._pieces(file, start, end)
 
+    @reached()
     def exists(self, key: str) -> bool:
         """Whether an object is there."""
         return bool(self._files.exists(self._target(key)))
 
     def keys(self) -> Iterator[tuple[str, int]]:
         """Every object and its size in bytes, by key; one that is being stored is none yet."""
-        self._files.invalidate_cache()
-        for path, facts in sorted(self._files.find(self._root, detail=True).items()):
+        for path, facts in self._listed():
             if not path.endswith(PARTIAL):
                 yield path[len(self._root) :].lstrip("/"), int(facts["size"])
 
@@ -102,6 +107,7 @@ class ObjectStore:
             digest.update(piece)
         return digest.hexdigest()
 
+    @reached()
     def delete(self, key: str) -> None:
         """Drop an object; nothing happens when it is not there."""
         try:
@@ -109,6 +115,7 @@ class ObjectStore:
         except FileNotFoundError:
             return
 
+    @reached()
     def delete_folder(self, folder: str) -> None:
         """Drop every object whose key begins with `folder`, which ends with a slash."""
         target = self._target(folder.rstrip("/"))
@@ -118,6 +125,7 @@ class ObjectStore:
         except FileNotFoundError:
             return
 
+    @reached()
     def drop_partials(self, before: datetime) -> int:
         """Remove what processes that were killed left of objects they were storing; returns how much of that there was.
 
@@ -146,18 +154,25 @@ class ObjectStore:
         """Where an object lies, or would lie, on this machine; None in a store that is no folder."""
         return Path(self._target(key)) if "file" in self._protocols() else None
 
+    @reached()
     def _open(self, key: str) -> Any:
         target = self._target(key)
         if not self._is_s3:
             return self._files.open(target, "rb")
         return self._files.open(target, "rb", block_size=BLOCK_BYTES, cache_type="readahead")
 
+    @reached()
+    def _listed(self) -> list[tuple[str, dict[str, Any]]]:
+        self._files.invalidate_cache()
+        return sorted(self._files.find(self._root, detail=True).items())
+
     @staticmethod
     def _pieces(file: Any, start: int, end: int | None) -> Iterator[bytes]:
+        read = reached()(file.read)
         with file:
             file.seek(start)
             left = end - start if end is not None else None
-            while chunk := file.read(CHUNK_BYTES if left is None else min(CHUNK_BYTES, left)):
+            while chunk := read(CHUNK_BYTES if left is None else min(CHUNK_BYTES, left)):
                 if left is not None:
                     left -= len(chunk)
                 yield chunk

@@ -7,14 +7,17 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
+from backend.bootstrap import Swarmex
 from backend.domain.uploads import digest_header
 from backend.services import scratch
 from tests.integration.api.callers import TIMEOUT_S, Callers, Client, problem
 from tests.onnx_files import write_doubling
 
 FORM = {"purpose": "batch"}
+MODEL_FILE = "/api/v1/models/scale/versions/1/file"
 CONTENT = b'{"custom_id": "a"}\n'
 
 
@@ -51,6 +54,30 @@ def test_a_full_disk_is_not_filled_further(callers: Callers, url: str, monkeypat
     assert (status, "temporary_disk_full" in told) == (503, True)
     sent = callers.user.post("/v1/files", data=FORM, files={"file": ("a.jsonl", CONTENT)})
     assert sent.status_code == 200, sent.text
+
+
+def test_while_the_store_cannot_be_used_everything_about_files_may_be_tried_again(
+    market: Swarmex, callers: Callers, tmp_path: Path
+) -> None:
+    def sent() -> httpx.Response:
+        return callers.user.post("/v1/files", data=FORM, files={"file": ("a.jsonl", CONTENT)})
+
+    kept = sent().json()["id"]
+    model = callers.provider.get(MODEL_FILE).content
+    store = tmp_path / "data" / "objects"
+    store.rename(tmp_path / "aside")
+    store.write_bytes(b"where a folder should be")
+    for refused in (sent(), callers.user.get(f"/v1/files/{kept}/content"), callers.provider.get(MODEL_FILE)):
+        code = refused.json()["error"]["code"]
+        assert (refused.status_code, code, refused.headers["Retry-After"]) == (503, "object_store_unreachable", "1")
+        assert str(tmp_path) not in refused.text
+    store.unlink()
+    (tmp_path / "aside").rename(store)
+    assert callers.user.get(f"/v1/files/{kept}/content").content == CONTENT
+    assert callers.provider.get(MODEL_FILE).content == model
+    listed = callers.user.get("/v1/files").json()["data"]
+    assert [file["id"] for file in listed] == [kept], "of the refused upload nothing is left"
+    assert sent().status_code == 200
 
 
 def test_a_model_waits_for_room_and_none_of_its_chunks_is_lost(

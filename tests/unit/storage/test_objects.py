@@ -1,7 +1,9 @@
 """Objects by key, in a folder and in a store that is none."""
 
+import errno
 import hashlib
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from backend.storage.ids import new_id
 from backend.storage.objects import ObjectStore
+from backend.storage.store_away import StoreAway, reached
 
 
 @pytest.fixture(params=["folder", "memory"])
@@ -63,6 +66,34 @@ def test_what_fails_on_its_way_into_the_store_leaves_nothing_there(store: Object
         store.put_file(tmp_path / "nothing", "key")
     assert list(store.keys()) == []
     assert not store.exists("key")
+
+
+def test_a_store_that_cannot_be_used_is_told_from_an_object_that_is_not_there(tmp_path: Path) -> None:
+    file, root = tmp_path / "file", tmp_path / "root"
+    file.write_bytes(b"1")
+    root.write_bytes(b"where a folder should be")
+    store = ObjectStore(root.as_uri())
+    uses: dict[str, Callable[[], object]] = {
+        "put": lambda: store.put(b"1", "key"),
+        "put_file": lambda: store.put_file(file, "key"),
+        "checksum": lambda: store.checksum("key"),
+        "delete": lambda: store.delete("key"),
+    }
+    for name, use in uses.items():
+        with pytest.raises(StoreAway) as refusal:
+            use()
+        assert (refusal.value.code, str(tmp_path) in str(refusal.value)) == ("object_store_unreachable", False), name
+    root.unlink()
+    store.put(b"1", "key")
+    with pytest.raises(FileNotFoundError):
+        store.get_file("other", tmp_path / "copy")
+
+
+def test_a_store_without_room_says_so_to_whoever_stores_something() -> None:
+    for storing, code in ((True, "object_store_full"), (False, "object_store_unreachable")):
+        with pytest.raises(StoreAway) as refusal, reached(storing=storing):
+            raise OSError(errno.ENOSPC, "No space left on device", "/a/path")
+        assert (refusal.value.code, "/a/path" in str(refusal.value)) == (code, False)
 
 
 def test_a_store_whose_folder_is_mounted_elsewhere_is_not_here(tmp_path: Path) -> None:
