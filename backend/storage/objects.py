@@ -6,7 +6,7 @@ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION. Nothing here holds more th
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -79,10 +79,10 @@ class ObjectStore:
         else:
             self._whole(target, lambda partial: self._files.pipe_file(partial, content))
 
-    @reached()
     def get_file(self, key: str, path: Path) -> None:
         """Copy an object to a local file; raises FileNotFoundError."""
-        self._files.get_file(self._target(key), str(path))
+        with self._looked_for():
+            self._files.get_file(self._target(key), str(path))
 
     def chunks(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """An object, or its bytes from `start` until before `end`, piece by piece; raises FileNotFoundError at once."""
@@ -154,12 +154,21 @@ class ObjectStore:
         """Where an object lies, or would lie, on this machine; None in a store that is no folder."""
         return Path(self._target(key)) if "file" in self._protocols() else None
 
-    @reached()
     def _open(self, key: str) -> Any:
-        target = self._target(key)
-        if not self._is_s3:
-            return self._files.open(target, "rb")
-        return self._files.open(target, "rb", block_size=BLOCK_BYTES, cache_type="readahead")
+        options = {"block_size": BLOCK_BYTES, "cache_type": "readahead"} if self._is_s3 else {}
+        with self._looked_for():
+            return self._files.open(self._target(key), "rb", **options)
+
+    @contextmanager
+    def _looked_for(self) -> Iterator[None]:
+        """One object is not there; where the whole folder is not, as without its disk, nothing can be said of any."""
+        with reached():
+            try:
+                yield
+            except FileNotFoundError as error:
+                if not self.is_here():
+                    raise NotADirectoryError(self._root) from error
+                raise
 
     @reached()
     def _listed(self) -> list[tuple[str, dict[str, Any]]]:

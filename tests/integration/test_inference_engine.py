@@ -52,6 +52,7 @@ class Store:
     """An object store that counts what is fetched from it."""
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir()
         self.url = folder.as_uri()
         self.objects = ObjectStore(self.url)
         self.fetched = 0

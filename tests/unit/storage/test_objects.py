@@ -84,6 +84,9 @@ def test_a_store_that_cannot_be_used_is_told_from_an_object_that_is_not_there(tm
             use()
         assert (refusal.value.code, str(tmp_path) in str(refusal.value)) == ("object_store_unreachable", False), name
     root.unlink()
+    for use in (lambda: store.checksum("key"), lambda: store.get_file("key", file)):
+        with pytest.raises(StoreAway):  # its disk is not mounted: that is no word on any object
+            use()
     store.put(b"1", "key")
     with pytest.raises(FileNotFoundError):
         store.get_file("other", tmp_path / "copy")
