@@ -14,7 +14,7 @@ from agents.inference.admission import Draining, Full
 from backend.domain.errors import Invalid, NotFound, SwarmexError, TooLarge, Unavailable
 from backend.gateway.oip.tensor_reply import TensorReply
 
-RETRY_AFTER_S = 1
+AGAIN = {"Retry-After": "1"}
 
 log = structlog.get_logger(__name__)
 
@@ -26,17 +26,16 @@ async def no_route(request: Request, error: Exception) -> Response:
 
 def error_reply(error: Exception) -> Response:
     if isinstance(error, Full):
-        return json_reply({"error": "all places are taken"}, 429, {"Retry-After": str(RETRY_AFTER_S)})
+        return json_reply({"error": "all places are taken"}, 429, AGAIN)
     if isinstance(error, Draining):
-        return json_reply({"error": "the node is draining"}, 503, {"Retry-After": str(RETRY_AFTER_S)})
+        return json_reply({"error": "the node is draining"}, 503, AGAIN)
     if not isinstance(error, SwarmexError):
         log.error("oip.broke", error=repr(error), exc_info=error)
         return json_reply({"error": "the model broke"}, 500)
     text = f"{error.field}: {error.message}" if error.field else error.message
     if error.accepted:
         text += f" (accepted: {error.accepted})"
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, Unavailable) else None
-    return json_reply({"error": text}, _status(error), headers)
+    return json_reply({"error": text}, _status(error), AGAIN if isinstance(error, Unavailable) else None)
 
 
 def _status(error: SwarmexError) -> int:

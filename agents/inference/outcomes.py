@@ -33,6 +33,7 @@ class Outcomes:
         self._results: list[ItemResult] = []
         self._failures: list[ItemFailure] = []
         self._unrun: list[ClaimedItem] = []
+        self._unrun_for = ""  # why, of the last of them
         self._bytes = 0
         self._sent_at = monotonic()
         self.committed = 0
@@ -49,6 +50,7 @@ class Outcomes:
         """An item that did not run; for NothingRun it is spared the attempt, as long as it may be."""
         if isinstance(error, NothingRun) and self._spared.may_be(item.item_id):
             self._unrun.append(item)
+            self._unrun_for = repr(error)
         else:
             log.warning("item.failed", item_id=str(item.item_id), attempt=item.attempt, error=repr(error))
             self._failures.append(ItemFailure(item.item_id, item.fence, str(error)[:ERROR_CHARS_MAX]))
@@ -80,7 +82,8 @@ class Outcomes:
         self._spared.count(released)
         self._claims.let_go(items)
         self.handed_back += len(released)
-        log.warning("items.handed_back", items=len(released))
+        nodes = sorted({str(item.node_id) for item in items})
+        log.warning("items.handed_back", items=len(released), nodes=nodes, error=self._unrun_for)
 
     def _send_if_due(self) -> None:
         count = len(self._results) + len(self._failures) + len(self._unrun)

@@ -35,6 +35,8 @@ class Spared:
 
     def forget(self, items: Iterable[ItemId]) -> None:
         """These ran, or have failed."""
+        if not self._times:  # as nearly always
+            return
         with self._lock:
             for item_id in items:
                 self._times.pop(item_id, None)

@@ -135,10 +135,10 @@ class ObjectStore:
             return 0
         dropped = 0
         for _, _, files in self._files.walk(self._root, detail=True):  # folder by folder: a store may be large
-            for path in [facts["name"] for facts in files.values() if facts["mtime"] < before.timestamp()]:
-                if path.endswith(PARTIAL):
+            for facts in files.values():
+                if facts["name"].endswith(PARTIAL) and facts["mtime"] < before.timestamp():
                     with suppress(FileNotFoundError):  # another does the same
-                        self._files.rm_file(path)
+                        self._files.rm_file(facts["name"])
                         dropped += 1
         return dropped
 

@@ -1,4 +1,4 @@
-"""What the adapter remembers of items, writes for models, and waits for when it leaves."""
+"""What the adapter writes for models, and waits for when it leaves."""
 
 from pathlib import Path
 from typing import Any
